@@ -144,8 +144,13 @@ func (k *PrivateKey) ECDH(p PublicKey) ([]byte, error) {
 	return k.scalar.ECDH(remote)
 }
 
-// Digest returns the 32 bytes that an SM2 signature covers. With opts of gmsm's signer option type message is raw and
-// hashed behind ZA of the default user ID; with any other opts, nil included, message is the digest itself.
+// RawMessage returns the opts with which Sign and [Digest] take the message itself and hash it behind ZA of the default
+// user ID.
+func RawMessage() crypto.SignerOpts { return sm2.DefaultSM2SignerOpts }
+
+// Digest returns the 32 bytes that an SM2 signature covers. With opts of gmsm's signer option type ([RawMessage])
+// message is raw and hashed behind ZA of the default user ID; with any other opts, nil included, message is the digest
+// itself.
 func Digest(public PublicKey, message []byte, opts crypto.SignerOpts) (Hash, error) {
 	if _, raw := opts.(*sm2.SM2SignerOption); raw {
 		return MessageDigest(public, message)
