@@ -1,0 +1,204 @@
+package cms
+
+import (
+	"bytes"
+	"crypto/subtle"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+
+	"kaibiao/crypto/der"
+	"kaibiao/crypto/sm"
+)
+
+// SignerInfo is one signer's part of a message (RFC 5652 clause 5.3).
+type SignerInfo struct {
+	Version            int // 1, or 3 with a key identifier
+	Signer             Identifier
+	DigestAlgorithm    AlgorithmIdentifier
+	SignedAttributes   []Attribute // nil = none: the content itself is signed
+	SignatureAlgorithm AlgorithmIdentifier
+	Signature          []byte      // SEQUENCE {r, s} in DER, from some devices r‖s (64 bytes)
+	UnsignedAttributes []Attribute // anyone can change these
+}
+
+// An Attribute is a type with its values, each a whole DER element.
+type Attribute struct {
+	Type   asn1.ObjectIdentifier
+	Values [][]byte
+}
+
+func readSigner(r *der.Reader) SignerInfo {
+	seq := r.Sequence()
+	var s SignerInfo
+	s.Version = seq.Enum(6)
+	s.Signer = readIdentifier(seq)
+	s.DigestAlgorithm = readAlgorithm(seq)
+	s.SignedAttributes = readAttributes(seq, der.Context(0, true))
+	s.SignatureAlgorithm = readAlgorithm(seq)
+	s.Signature = seq.Octets(MaxMessage)
+	s.UnsignedAttributes = readAttributes(seq, der.Context(1, true))
+	seq.End()
+	if r.Err() == nil && s.Version != 1 && s.Version != 3 {
+		r.Fail("a SignerInfo of version %d, 1 and 3 are known", s.Version)
+	}
+	return s
+}
+
+func (s *SignerInfo) write(w *der.Writer) {
+	w.Sequence(func(w *der.Writer) {
+		w.Int(int64(s.Version))
+		s.Signer.write(w)
+		s.DigestAlgorithm.write(w)
+		writeAttributes(w, der.Context(0, true), s.SignedAttributes)
+		s.SignatureAlgorithm.write(w)
+		w.Octets(s.Signature)
+		writeAttributes(w, der.Context(1, true), s.UnsignedAttributes)
+	})
+}
+
+// readAttributes takes an optional IMPLICIT SET SIZE (1..MAX) OF Attribute; the result is nil if it is absent.
+func readAttributes(r *der.Reader, tag byte) []Attribute {
+	if !r.Peek(tag) {
+		return nil
+	}
+	var all []Attribute
+	for set := r.Inside(tag); set.More(); {
+		seq := set.Sequence()
+		a := Attribute{Type: seq.OID()}
+		for values := seq.Set(); values.More(); {
+			a.Values = append(a.Values, values.Raw())
+		}
+		seq.End()
+		if all = append(all, a); len(all) > maxAttributes {
+			set.Fail("more than %d attributes", maxAttributes)
+		}
+	}
+	if len(all) == 0 {
+		r.Fail("an empty set of attributes")
+	}
+	return all
+}
+
+func writeAttributes(w *der.Writer, tag byte, all []Attribute) {
+	if len(all) == 0 {
+		return
+	}
+	w.Inside(tag, func(w *der.Writer) {
+		for _, a := range all {
+			a.write(w)
+		}
+	})
+}
+
+func (a Attribute) write(w *der.Writer) {
+	w.Sequence(func(w *der.Writer) {
+		w.OID(a.Type)
+		w.Set(func(w *der.Writer) {
+			for _, v := range a.Values {
+				w.Raw(v)
+			}
+		})
+	})
+}
+
+// SignedAttribute returns the one value of a signed attribute, a whole DER element, or nil if it is not there. An
+// attribute that is there twice, or has not exactly one value, is an error.
+func (s *SignerInfo) SignedAttribute(oid asn1.ObjectIdentifier) ([]byte, error) {
+	var value []byte
+	for _, a := range s.SignedAttributes {
+		if !a.Type.Equal(oid) {
+			continue
+		}
+		if value != nil || len(a.Values) != 1 {
+			return nil, fmt.Errorf("signed attribute %s has not exactly one value", oid)
+		}
+		value = a.Values[0]
+	}
+	return value, nil
+}
+
+// message returns the octets that the signature covers, after checking that they stand for the content.
+func (s *SignerInfo) message(contentType asn1.ObjectIdentifier, content []byte) ([]byte, error) {
+	if !s.DigestAlgorithm.OID.Equal(oidSM3) || !s.DigestAlgorithm.plain() {
+		return nil, fmt.Errorf("%w: the signer's digest is %s, not %s", ErrUnsupported, name(s.DigestAlgorithm.OID), name(oidSM3))
+	}
+	if s.SignedAttributes == nil {
+		return content, checkBare(contentType, content)
+	}
+	if err := s.checkAttributes(contentType, content); err != nil {
+		return nil, err
+	}
+	return attributeSet(s.SignedAttributes)
+}
+
+// checkBare refuses, where there are no signed attributes, what could have been signed as attributes (RFC 5652 clause
+// 5.3 wants attributes for every content type but data).
+func checkBare(contentType asn1.ObjectIdentifier, content []byte) error {
+	if !contentType.Equal(oidGMData) && !contentType.Equal(oidData) {
+		return fmt.Errorf("a content of type %s is signed without attributes: only data may be", name(contentType))
+	}
+	if len(content) > 0 && content[0] == der.TagSet && der.Check(content, len(content)) == nil {
+		return errors.New("the content is a set of attributes: the signature may have been made for another message")
+	}
+	return nil
+}
+
+func (s *SignerInfo) checkAttributes(contentType asn1.ObjectIdentifier, content []byte) error {
+	signedType, err := s.SignedAttribute(oidContentType)
+	if err != nil {
+		return err
+	}
+	w := der.NewWriter()
+	w.OID(contentType)
+	if want, err := w.Bytes(); err != nil || !bytes.Equal(signedType, want) {
+		return fmt.Errorf("the signed attribute content-type is missing or is not the content's, %s", name(contentType))
+	}
+	signedDigest, err := s.SignedAttribute(oidMessageDigest)
+	if err != nil {
+		return err
+	}
+	digest := sm.Sum(content)
+	w = der.NewWriter()
+	w.Octets(digest[:])
+	if want, err := w.Bytes(); err != nil || subtle.ConstantTimeCompare(signedDigest, want) != 1 {
+		return fmt.Errorf("%w: the signed attribute message-digest is missing or is not the content's", sm.ErrSignature)
+	}
+	return nil
+}
+
+// attributeSet returns the SET OF that is signed (RFC 5652 clause 5.4); the attributes must be in DER's order.
+func attributeSet(all []Attribute) ([]byte, error) {
+	var last []byte
+	for _, a := range all {
+		w := der.NewWriter()
+		a.write(w)
+		b, err := w.Bytes()
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Compare(last, b) >= 0 {
+			return nil, fmt.Errorf("%w: the signed attributes are not in order", der.ErrMalformed)
+		}
+		last = b
+	}
+	w := der.NewWriter()
+	writeAttributes(w, der.TagSet, all)
+	return w.Bytes()
+}
+
+// verify checks the signature over message: SM2 with SM3 and the default user ID under any of its names.
+func (s *SignerInfo) verify(key sm.PublicKey, message []byte) error {
+	alg := s.SignatureAlgorithm
+	if !alg.OID.Equal(oidSM2Sign) && !alg.OID.Equal(oidSM2WithSM3) && !alg.OID.Equal(oidSM2) || !alg.plain() {
+		return fmt.Errorf("%w: the signature is by %s, not SM2 with SM3", ErrUnsupported, name(alg.OID))
+	}
+	raw, err := sm.ParseSignature(s.Signature)
+	if err != nil && len(s.Signature) == 64 {
+		raw, err = s.Signature, nil // r‖s (CEGN's seal devices)
+	}
+	if err != nil {
+		return fmt.Errorf("%w (neither DER nor 64 bytes r‖s; some CAs write r and s with a fixed length, which is not DER)", err)
+	}
+	return sm.Verify(key, message, raw)
+}
