@@ -72,6 +72,19 @@ func Check(data []byte, max int) error {
 	return nil
 }
 
+// Cut returns the first DER element of data, checked as [Check] does, and the bytes that follow it.
+func Cut(data []byte, max int) (element, rest []byte, err error) {
+	_, head, length, err := header(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	element, rest = data[:head+length], data[head+length:]
+	if err := Check(element, max); err != nil {
+		return nil, nil, err
+	}
+	return element, rest, nil
+}
+
 func check(data []byte, depth int, count *int) (int, error) {
 	if *count++; *count > MaxElements {
 		return 0, fmt.Errorf("%w: more than %d elements", ErrTooLarge, MaxElements)
