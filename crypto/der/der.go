@@ -109,39 +109,71 @@ func check(data []byte, depth int, count *int) (int, error) {
 	return head + length, nil
 }
 
-// header reads identifier and length octets at the start of data and makes sure that the contents are there.
+// header reads identifier and length octets at the start of data and makes sure that they are DER and that the contents
+// are there.
 func header(data []byte) (tag byte, head, length int, err error) {
+	tag, head, length, indefinite, err := readHeader(data)
+	if err == nil {
+		err = checkForm(tag)
+	}
+	switch {
+	case err != nil:
+		return 0, 0, 0, err
+	case indefinite:
+		return 0, 0, 0, fmt.Errorf("%w: indefinite length (BER)", ErrMalformed)
+	case head > 2 && (length < 0x80 || data[2] == 0):
+		return 0, 0, 0, fmt.Errorf("%w: length not in the fewest octets", ErrMalformed)
+	}
+	return tag, head, length, nil
+}
+
+// checkForm holds X.690 clause 10.2: of the universal types only EXTERNAL, EMBEDDED PDV, SEQUENCE, SET and CHARACTER
+// STRING are constructed, and they always. Tag number 0 is reserved.
+func checkForm(tag byte) error {
+	if tag&0xc0 != 0 {
+		return nil
+	}
+	structured := false
+	switch tag & 0x1f {
+	case 0:
+		return fmt.Errorf("%w: tag 0", ErrMalformed)
+	case 8, 11, 16, 17, 29:
+		structured = true
+	}
+	if structured != (tag&0x20 != 0) {
+		return fmt.Errorf("%w: tag %#02x is constructed where it must be primitive, or the other way", ErrMalformed, tag)
+	}
+	return nil
+}
+
+// readHeader reads identifier and length octets as BER has them, of at most 4 length octets, and makes sure that the
+// contents of a definite length are there.
+func readHeader(data []byte) (tag byte, head, length int, indefinite bool, err error) {
 	if len(data) < 2 {
-		return 0, 0, 0, fmt.Errorf("%w: it ends inside a tag or length", ErrMalformed)
+		return 0, 0, 0, false, fmt.Errorf("%w: it ends inside a tag or length", ErrMalformed)
 	}
-	tag = data[0]
-	if tag&0x1f == 0x1f {
-		return 0, 0, 0, fmt.Errorf("%w: tag number above 30", ErrMalformed)
-	}
-	if tag == 0 {
-		return 0, 0, 0, fmt.Errorf("%w: tag 0", ErrMalformed)
+	if tag = data[0]; tag&0x1f == 0x1f {
+		return 0, 0, 0, false, fmt.Errorf("%w: tag number above 30", ErrMalformed)
 	}
 	head, length = 2, int(data[1])
-	if data[1] >= 0x80 {
-		n := int(data[1] & 0x7f)
-		switch {
-		case n == 0:
-			return 0, 0, 0, fmt.Errorf("%w: indefinite length (BER)", ErrMalformed)
-		case n > 4:
-			return 0, 0, 0, fmt.Errorf("%w: a length of %d octets", ErrTooLarge, n)
-		case len(data) < 2+n:
-			return 0, 0, 0, fmt.Errorf("%w: it ends inside a length", ErrMalformed)
+	if length == 0x80 {
+		return tag, head, 0, true, nil
+	}
+	if length > 0x80 {
+		n := length & 0x7f
+		if n > 4 {
+			return 0, 0, 0, false, fmt.Errorf("%w: a length of %d octets", ErrTooLarge, n)
+		}
+		if len(data) < 2+n {
+			return 0, 0, 0, false, fmt.Errorf("%w: it ends inside a length", ErrMalformed)
 		}
 		head, length = 2+n, 0
 		for _, b := range data[2:head] {
 			length = length<<8 | int(b)
 		}
-		if length < 0x80 || data[2] == 0 {
-			return 0, 0, 0, fmt.Errorf("%w: length not in the fewest octets", ErrMalformed)
-		}
 	}
-	if length > len(data)-head {
-		return 0, 0, 0, fmt.Errorf("%w: %d octets announced, %d are there", ErrMalformed, length, len(data)-head)
+	if length < 0 || length > len(data)-head {
+		return 0, 0, 0, false, fmt.Errorf("%w: %d octets announced, %d are there", ErrMalformed, length, len(data)-head)
 	}
-	return tag, head, length, nil
+	return tag, head, length, false, nil
 }

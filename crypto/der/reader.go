@@ -225,20 +225,30 @@ func (r *Reader) Literal(want string) {
 	}
 }
 
-// Time takes a UTCTime or GeneralizedTime of whole seconds in UTC (RFC 5280 clause 4.1.2.5).
+// Time takes a UTCTime or GeneralizedTime of whole seconds that ends in Z (X.690 clauses 11.7 and 11.8, RFC 5280
+// clause 4.1.2.5; a UTCTime is of 1950 to 2049).
 func (r *Reader) Time() time.Time {
 	var t time.Time
-	switch {
-	case r.Peek(TagUTCTime):
-		if !r.in.ReadASN1UTCTime(&t) {
-			r.Fail("malformed UTCTime")
-		}
-	case r.More():
-		if !r.in.ReadASN1GeneralizedTime(&t) {
-			r.Fail("a time is expected")
-		}
-	default:
+	if !r.More() {
 		r.Fail("a time is missing")
+		return t
+	}
+	raw := r.in
+	ok, digits := false, 12
+	switch r.in[0] {
+	case TagUTCTime:
+		ok = r.in.ReadASN1UTCTime(&t)
+	case TagGeneralizedTime:
+		digits = 14
+		ok = r.in.ReadASN1GeneralizedTime(&t)
+	default:
+		r.Fail("a time is expected (tag %#02x)", r.in[0])
+		return time.Time{}
+	}
+	// cryptobyte also takes offsets, and a UTCTime without seconds.
+	if !ok || int(raw[1]) != digits+1 || raw[2+digits] != 'Z' {
+		r.Fail("a time of whole seconds in UTC is expected")
+		return time.Time{}
 	}
 	return t.UTC()
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // A Writer builds one DER structure. It keeps the first error, which [Writer.Bytes] returns. What it writes is what
-// [Reader] takes: texts are checked by [CheckText], integers are not negative.
+// [Reader] takes: texts are checked by [CheckText], an Int is not negative.
 type Writer struct {
 	b     *cryptobyte.Builder
 	state *state
@@ -63,6 +63,7 @@ func (w *Writer) Octets(v []byte) { w.b.AddASN1OctetString(v) }
 func (w *Writer) Int(v int64) {
 	if v < 0 {
 		w.Fail("negative INTEGER %d", v)
+		return
 	}
 	w.b.AddASN1Int64(v)
 }
@@ -76,7 +77,7 @@ func (w *Writer) Flag(v bool) {
 	}
 }
 
-// BigInt writes an INTEGER.
+// BigInt writes an INTEGER of any size and sign.
 func (w *Writer) BigInt(v *big.Int) { w.b.AddASN1BigInt(v) }
 
 // Boolean writes a BOOLEAN.
@@ -85,8 +86,16 @@ func (w *Writer) Boolean(v bool) { w.b.AddASN1Boolean(v) }
 // Null writes a NULL.
 func (w *Writer) Null() { w.b.AddASN1NULL() }
 
-// OID writes an OBJECT IDENTIFIER.
-func (w *Writer) OID(v asn1.ObjectIdentifier) { w.b.AddASN1ObjectIdentifier(v) }
+// OID writes an OBJECT IDENTIFIER whose arcs, the first two taken as one, are below 2^31, as [Reader.OID] wants them.
+func (w *Writer) OID(v asn1.ObjectIdentifier) {
+	for i, arc := range v {
+		if arc < 0 || int64(arc) >= 1<<31 || i == 1 && int64(arc) >= 1<<31-80 {
+			w.Fail("OBJECT IDENTIFIER arc %d is too large", arc)
+			return
+		}
+	}
+	w.b.AddASN1ObjectIdentifier(v)
+}
 
 // BitString writes a BIT STRING of whole octets.
 func (w *Writer) BitString(v []byte) { w.b.AddASN1BitString(v) }
