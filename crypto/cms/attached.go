@@ -28,7 +28,9 @@ func SignAttached(key crypto.Signer, certificates [][]byte, contentType asn1.Obj
 	if err != nil {
 		return nil, err
 	}
-	message, err := attributeSet(signed)
+	w := der.NewWriter()
+	writeAttributes(w, der.TagSet, signed)
+	message, err := w.Bytes()
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package cms
 
 import (
+	"bytes"
 	"fmt"
 
 	"kaibiao/crypto/der"
@@ -53,6 +54,9 @@ func parseCertificate(b []byte) (*certificate, error) {
 	return c, nil
 }
 
+// subjectKeyID is the contents of the extension's identifier, 2.5.29.14. Identifiers of other extensions are not decoded.
+var subjectKeyID = []byte{0x55, 0x1d, 0x0e}
+
 // readKeyID looks through extensions for the subject key identifier (RFC 5280 clause 4.2.1.2), which may be there once.
 func readKeyID(r *der.Reader) []byte {
 	var id []byte
@@ -60,20 +64,20 @@ func readKeyID(r *der.Reader) []byte {
 	r.End()
 	for list.More() {
 		ext := list.Sequence()
-		oid := ext.OID()
+		oid := ext.Element(der.TagOID)
 		if ext.Peek(der.TagBoolean) {
 			ext.Boolean()
 		}
 		value := ext.Octets(MaxMessage)
-		ext.End()
-		if !ext.More() && list.Err() == nil && oid.Equal(oidSubjectKeyID) {
-			v := der.NewReader(value, MaxMessage)
-			keyID := v.Octets(MaxMessage)
-			if err := v.End(); err != nil || id != nil || len(keyID) == 0 {
-				list.Fail("the subject key identifier is malformed or there twice")
-			}
-			id = keyID
+		if ext.End() != nil || !bytes.Equal(oid, subjectKeyID) {
+			continue
 		}
+		v := der.NewReader(value, MaxMessage)
+		keyID := v.Octets(MaxMessage)
+		if err := v.End(); err != nil || id != nil || len(keyID) == 0 {
+			list.Fail("the subject key identifier is malformed or there twice")
+		}
+		id = keyID
 	}
 	return id
 }

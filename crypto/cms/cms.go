@@ -36,6 +36,11 @@ const (
 // ErrUnsupported says that a message is of a kind, or uses an algorithm, that is not read here; the text names it.
 var ErrUnsupported = errors.New("not supported")
 
+// tooMany is the refusal of a message with more members of a kind than are read.
+func tooMany(max int, what string) error {
+	return fmt.Errorf("%w: more than %d %s", der.ErrTooLarge, max, what)
+}
+
 // An AlgorithmIdentifier names an algorithm (X.509). Parameters is the whole DER element, nil if absent: both an absent
 // one and NULL are in use for SM2 and SM3.
 type AlgorithmIdentifier struct {
@@ -67,15 +72,15 @@ func (a AlgorithmIdentifier) write(w *der.Writer) {
 	})
 }
 
-func readAlgorithms(r *der.Reader) []AlgorithmIdentifier {
+func readAlgorithms(r *der.Reader) ([]AlgorithmIdentifier, error) {
 	var all []AlgorithmIdentifier
 	for set := r.Set(); set.More(); {
-		all = append(all, readAlgorithm(set))
-		if len(all) > maxSigners {
-			set.Fail("more than %d digest algorithms", maxSigners)
+		if len(all) == maxSigners {
+			return nil, tooMany(maxSigners, "digest algorithms")
 		}
+		all = append(all, readAlgorithm(set))
 	}
-	return all
+	return all, nil
 }
 
 func writeAlgorithms(w *der.Writer, all []AlgorithmIdentifier) {
@@ -122,7 +127,11 @@ func (id Identifier) matches(c *certificate) error {
 func readIdentifier(r *der.Reader) Identifier {
 	keyID := der.Context(0, false)
 	if r.Peek(keyID) {
-		return Identifier{KeyID: r.Element(keyID)}
+		id := Identifier{KeyID: r.Element(keyID)}
+		if len(id.KeyID) == 0 {
+			r.Fail("an empty key identifier")
+		}
+		return id
 	}
 	seq := r.Sequence()
 	var id Identifier
@@ -153,22 +162,21 @@ func rawOf(r *der.Reader, tag byte) []byte {
 }
 
 // readRaws takes an optional IMPLICIT SET OF whole SEQUENCEs; the result is nil if the field is absent.
-func readRaws(r *der.Reader, tag byte, what string) [][]byte {
+func readRaws(r *der.Reader, tag byte, what string) ([][]byte, error) {
 	if !r.Peek(tag) {
-		return nil
+		return nil, nil
 	}
 	all := [][]byte{}
 	for set := r.Inside(tag); set.More(); {
 		if !set.Peek(der.TagSequence) {
-			set.Fail("a %s of a kind other than X.509", what)
-			break
+			return nil, fmt.Errorf("%w: %s of a kind other than X.509", ErrUnsupported, what)
+		}
+		if len(all) == maxCertificates {
+			return nil, tooMany(maxCertificates, what)
 		}
 		all = append(all, set.Raw())
-		if len(all) > maxCertificates {
-			set.Fail("more than %d of kind %s", maxCertificates, what)
-		}
 	}
-	return all
+	return all, nil
 }
 
 func writeRaws(w *der.Writer, tag byte, all [][]byte) {

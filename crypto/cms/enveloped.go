@@ -43,35 +43,55 @@ func ParseEnvelopedData(b []byte) (*EnvelopedData, error) {
 		return nil, err
 	}
 	e := &EnvelopedData{OID: oid}
-	seq := r.Sequence()
-	e.Version = seq.Enum(5)
-	e.readRecipients(seq)
 	if oid.Equal(oidGMSignedAndEnveloped) || oid.Equal(oidSignedAndEnveloped) {
-		e.Signed = &SignedData{OID: oid, Version: e.Version, DigestAlgorithms: readAlgorithms(seq)}
+		e.Signed = &SignedData{OID: oid}
 	}
-	e.readContent(seq)
-	if e.Signed != nil {
-		e.Signed.ContentType = e.ContentType
-		e.Signed.readRest(seq)
+	err = e.read(r)
+	if err == nil {
+		err = r.End()
 	}
-	seq.End()
-	if err := r.End(); err != nil {
-		return nil, fmt.Errorf("%s: %w", name(oid), err)
+	if err == nil {
+		err = e.check()
 	}
-	if err := e.check(); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name(oid), err)
 	}
 	return e, nil
 }
 
-func (e *EnvelopedData) readRecipients(seq *der.Reader) {
+func (e *EnvelopedData) read(r *der.Reader) (err error) {
+	seq := r.Sequence()
+	e.Version = seq.Enum(5)
+	if err := e.readRecipients(seq); err != nil {
+		return err
+	}
+	if e.Signed != nil {
+		if e.Signed.DigestAlgorithms, err = readAlgorithms(seq); err != nil {
+			return err
+		}
+	}
+	if err := e.readContent(seq); err != nil {
+		return err
+	}
+	if e.Signed != nil {
+		e.Signed.Version, e.Signed.ContentType = e.Version, e.ContentType
+		if err := e.Signed.readRest(seq); err != nil {
+			return err
+		}
+	}
+	return seq.End()
+}
+
+func (e *EnvelopedData) readRecipients(seq *der.Reader) error {
 	if seq.Peek(der.Context(0, true)) {
-		seq.Fail("originatorInfo is not supported")
+		return fmt.Errorf("%w: originator information", ErrUnsupported)
 	}
 	for set := seq.Set(); set.More(); {
 		if !set.Peek(der.TagSequence) {
-			set.Fail("a recipient by key agreement, shared key or password: only key transport is supported")
-			return
+			return fmt.Errorf("%w: a recipient by key agreement, shared key or password, not by key transport", ErrUnsupported)
+		}
+		if len(e.Recipients) == maxRecipients {
+			return tooMany(maxRecipients, "recipients")
 		}
 		info := set.Sequence()
 		var p Recipient
@@ -80,25 +100,25 @@ func (e *EnvelopedData) readRecipients(seq *der.Reader) {
 		p.KeyAlgorithm = readAlgorithm(info)
 		p.EncryptedKey = info.Octets(MaxMessage)
 		info.End()
-		if e.Recipients = append(e.Recipients, p); len(e.Recipients) > maxRecipients {
-			set.Fail("more than %d recipients", maxRecipients)
-		}
+		e.Recipients = append(e.Recipients, p)
 	}
+	return seq.Err()
 }
 
 // readContent takes an EncryptedContentInfo.
-func (e *EnvelopedData) readContent(seq *der.Reader) {
+func (e *EnvelopedData) readContent(seq *der.Reader) error {
 	info := seq.Sequence()
 	e.ContentType = info.OID()
 	e.ContentAlgorithm = readAlgorithm(info)
 	if info.Peek(der.Context(0, true)) {
-		info.Fail("encrypted content in pieces (BER)")
+		return fmt.Errorf("%w: encrypted content in pieces (BER)", ErrUnsupported)
 	}
 	e.Ciphertext = info.Element(der.Context(0, false))
 	info.End()
 	if seq.Peek(der.Context(1, true)) && e.Signed == nil {
-		seq.Fail("unprotected attributes are not supported")
+		return fmt.Errorf("%w: unprotected attributes", ErrUnsupported)
 	}
+	return seq.Err()
 }
 
 // check refuses what cannot be decrypted here.
@@ -114,6 +134,9 @@ func (e *EnvelopedData) check() error {
 	}
 	if n := len(e.Ciphertext); n == 0 || n%sm.BlockSize != 0 {
 		return fmt.Errorf("an encrypted content of %d octets: not whole blocks of SM4", n)
+	}
+	if e.Signed != nil {
+		return e.Signed.checkVersions()
 	}
 	return nil
 }

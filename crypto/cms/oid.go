@@ -37,11 +37,10 @@ var (
 	oidECPublicKey   = asn1.ObjectIdentifier{1, 2, 840, 10045, 2, 1}
 )
 
-// Attributes (RFC 5652 clause 11) and certificate extensions.
+// Attributes: RFC 5652 clause 11.
 var (
 	oidContentType   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 3}
 	oidMessageDigest = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
-	oidSubjectKeyID  = asn1.ObjectIdentifier{2, 5, 29, 14}
 )
 
 // name returns an identifier with what it stands for, for errors.
@@ -78,6 +77,8 @@ func name(oid asn1.ObjectIdentifier) string {
 		{oidSM3Plain, "SM3 without a key, a second name used by BJCA"},
 		{oidSM3HMAC, "HMAC-SM3, used by BJCA for SM3"},
 		{oidECPublicKey, "an elliptic curve key"},
+		{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 11}, "RSA with SHA-256"},
+		{asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 2}, "ECDSA with SHA-256"},
 	} {
 		if n.oid.Equal(oid) {
 			return fmt.Sprintf("%s (%s)", n.name, oid)
@@ -109,6 +110,8 @@ func recognise(b []byte) error {
 	switch {
 	case len(tags) > 0 && tags[0] == der.TagOID:
 		return nil
+	case is(der.TagEnumerated, der.Context(0, true)):
+		return unread("an OCSP response")
 	case is(der.TagSequence, der.TagSequence, der.TagBitString):
 		return unread("an X.509 certificate, CRL or certificate request")
 	case is(der.TagSequence, der.TagBitString):

@@ -32,31 +32,63 @@ func ParseSignedData(b []byte) (*SignedData, error) {
 		return nil, err
 	}
 	s := &SignedData{OID: oid}
-	seq := r.Sequence()
-	s.Version = seq.Enum(6)
-	s.DigestAlgorithms = readAlgorithms(seq)
-	s.ContentType, s.Content = readContent(seq)
-	s.readRest(seq)
-	if err := r.End(); err != nil {
+	err = s.read(r)
+	if err == nil {
+		err = r.End()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name(oid), err)
 	}
-	if s.Version != 1 && s.Version != 3 {
-		return nil, fmt.Errorf("%w: %s of version %d, 1 and 3 are known", ErrUnsupported, name(oid), s.Version)
+	if err := s.checkVersions(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
 
+func (s *SignedData) read(r *der.Reader) (err error) {
+	seq := r.Sequence()
+	s.Version = seq.Enum(6)
+	if s.DigestAlgorithms, err = readAlgorithms(seq); err != nil {
+		return err
+	}
+	s.ContentType, s.Content = readContent(seq)
+	if err := s.readRest(seq); err != nil {
+		return err
+	}
+	return seq.End()
+}
+
 // readRest takes certificates, CRLs and signers, the same in SignedAndEnvelopedData.
-func (s *SignedData) readRest(seq *der.Reader) {
-	s.Certificates = readRaws(seq, der.Context(0, true), "certificate")
-	s.CRLs = readRaws(seq, der.Context(1, true), "CRL")
+func (s *SignedData) readRest(seq *der.Reader) (err error) {
+	if s.Certificates, err = readRaws(seq, der.Context(0, true), "certificates"); err != nil {
+		return err
+	}
+	if s.CRLs, err = readRaws(seq, der.Context(1, true), "revocation lists"); err != nil {
+		return err
+	}
 	for set := seq.Set(); set.More(); {
-		s.Signers = append(s.Signers, readSigner(set))
-		if len(s.Signers) > maxSigners {
-			set.Fail("more than %d signers", maxSigners)
+		if len(s.Signers) == maxSigners {
+			return tooMany(maxSigners, "signers")
+		}
+		signer, err := readSigner(set)
+		if err != nil {
+			return err
+		}
+		s.Signers = append(s.Signers, signer)
+	}
+	return seq.Err()
+}
+
+func (s *SignedData) checkVersions() error {
+	if s.Version != 1 && s.Version != 3 {
+		return fmt.Errorf("%w: %s of version %d, 1 and 3 are known", ErrUnsupported, name(s.OID), s.Version)
+	}
+	for _, signer := range s.Signers {
+		if signer.Version != 1 && signer.Version != 3 {
+			return fmt.Errorf("%w: a SignerInfo of version %d, 1 and 3 are known", ErrUnsupported, signer.Version)
 		}
 	}
-	seq.End()
+	return nil
 }
 
 func (s *SignedData) writeRest(w *der.Writer) {
@@ -132,6 +164,7 @@ func (s *SignedData) noSigner(i int) error {
 // content-type and message-digest must be there once and be right (RFC 5652 clauses 5.4, 5.6); without them the content
 // type must be plain data and the content must not itself be a set of attributes, so that no signature over one can
 // pass as one over the other. The certificate must be the one that the signer names; nothing else about it is checked.
+// [ErrOrder] comes last: then all else is right.
 func (s *SignedData) VerifySigner(i int, content, certificate []byte) error {
 	if i < 0 || i >= len(s.Signers) {
 		return s.noSigner(i)
@@ -156,5 +189,8 @@ func (s *SignedData) VerifySigner(i int, content, certificate []byte) error {
 	if err != nil {
 		return err
 	}
-	return signer.verify(c.key, message)
+	if err := signer.verify(c.key, message); err != nil {
+		return err
+	}
+	return signer.checkOrder()
 }

@@ -28,21 +28,20 @@ type Attribute struct {
 	Values [][]byte
 }
 
-func readSigner(r *der.Reader) SignerInfo {
+func readSigner(r *der.Reader) (s SignerInfo, err error) {
 	seq := r.Sequence()
-	var s SignerInfo
 	s.Version = seq.Enum(6)
 	s.Signer = readIdentifier(seq)
 	s.DigestAlgorithm = readAlgorithm(seq)
-	s.SignedAttributes = readAttributes(seq, der.Context(0, true))
+	if s.SignedAttributes, err = readAttributes(seq, der.Context(0, true)); err != nil {
+		return s, err
+	}
 	s.SignatureAlgorithm = readAlgorithm(seq)
 	s.Signature = seq.Octets(MaxMessage)
-	s.UnsignedAttributes = readAttributes(seq, der.Context(1, true))
-	seq.End()
-	if r.Err() == nil && s.Version != 1 && s.Version != 3 {
-		r.Fail("a SignerInfo of version %d, 1 and 3 are known", s.Version)
+	if s.UnsignedAttributes, err = readAttributes(seq, der.Context(1, true)); err != nil {
+		return s, err
 	}
-	return s
+	return s, seq.End()
 }
 
 func (s *SignerInfo) write(w *der.Writer) {
@@ -58,9 +57,9 @@ func (s *SignerInfo) write(w *der.Writer) {
 }
 
 // readAttributes takes an optional IMPLICIT SET SIZE (1..MAX) OF Attribute; the result is nil if it is absent.
-func readAttributes(r *der.Reader, tag byte) []Attribute {
+func readAttributes(r *der.Reader, tag byte) ([]Attribute, error) {
 	if !r.Peek(tag) {
-		return nil
+		return nil, nil
 	}
 	var all []Attribute
 	for set := r.Inside(tag); set.More(); {
@@ -70,14 +69,15 @@ func readAttributes(r *der.Reader, tag byte) []Attribute {
 			a.Values = append(a.Values, values.Raw())
 		}
 		seq.End()
-		if all = append(all, a); len(all) > maxAttributes {
-			set.Fail("more than %d attributes", maxAttributes)
+		if len(all) == maxAttributes {
+			return nil, tooMany(maxAttributes, "attributes")
 		}
+		all = append(all, a)
 	}
 	if len(all) == 0 {
 		r.Fail("an empty set of attributes")
 	}
-	return all
+	return all, r.Err()
 }
 
 func writeAttributes(w *der.Writer, tag byte, all []Attribute) {
@@ -118,6 +118,11 @@ func (s *SignerInfo) SignedAttribute(oid asn1.ObjectIdentifier) ([]byte, error) 
 	return value, nil
 }
 
+// ErrOrder says that a signature with signed attributes is right, over the octets as they were written, but that these
+// are not in the order of DER's SET OF as RFC 5652 clause 5.4 has it (signatures of 云南 CA are like this). Nothing is
+// ambiguous about such a signature; it is not what the standard allows.
+var ErrOrder = errors.New("the signed attributes are not in DER's order")
+
 // message returns the octets that the signature covers, after checking that they stand for the content.
 func (s *SignerInfo) message(contentType asn1.ObjectIdentifier, content []byte) ([]byte, error) {
 	if !s.DigestAlgorithm.OID.Equal(oidSM3) || !s.DigestAlgorithm.plain() {
@@ -129,7 +134,9 @@ func (s *SignerInfo) message(contentType asn1.ObjectIdentifier, content []byte) 
 	if err := s.checkAttributes(contentType, content); err != nil {
 		return nil, err
 	}
-	return attributeSet(s.SignedAttributes)
+	w := der.NewWriter()
+	writeAttributes(w, der.TagSet, s.SignedAttributes)
+	return w.Bytes()
 }
 
 // checkBare refuses, where there are no signed attributes, what could have been signed as attributes (RFC 5652 clause
@@ -167,24 +174,22 @@ func (s *SignerInfo) checkAttributes(contentType asn1.ObjectIdentifier, content 
 	return nil
 }
 
-// attributeSet returns the SET OF that is signed (RFC 5652 clause 5.4); the attributes must be in DER's order.
-func attributeSet(all []Attribute) ([]byte, error) {
+// checkOrder makes sure that the signed attributes are in the order of a SET OF (X.690 clause 11.6).
+func (s *SignerInfo) checkOrder() error {
 	var last []byte
-	for _, a := range all {
+	for _, a := range s.SignedAttributes {
 		w := der.NewWriter()
 		a.write(w)
 		b, err := w.Bytes()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if bytes.Compare(last, b) >= 0 {
-			return nil, fmt.Errorf("%w: the signed attributes are not in order", der.ErrMalformed)
+			return ErrOrder
 		}
 		last = b
 	}
-	w := der.NewWriter()
-	writeAttributes(w, der.TagSet, all)
-	return w.Bytes()
+	return nil
 }
 
 // verify checks the signature over message: SM2 with SM3 and the default user ID under any of its names.
