@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -42,20 +41,20 @@ func NewSalt() Salt {
 	return s
 }
 
-// CipherLen returns the stored length of a section of plain bytes of plaintext. A negative or impossibly large one
-// panics.
+// CipherLen returns the stored length of a section of plain bytes of plaintext, from 0 to 2^62. Whether it is allowed
+// ([MaxSection]) is not checked.
 func CipherLen(plain int64) int64 {
-	if plain < 0 || plain > math.MaxInt64/2 {
+	if plain < 0 || plain > 1<<62 {
 		panic("seal: impossible length of a plaintext")
 	}
 	return prefixSize + plain + (plain/ChunkSize+1)*sm.TagSize
 }
 
-// PlainLen returns the plaintext length of a section of cipher bytes, or [ErrLength] if no plaintext has that one:
-// shorter than prefix and one tag, or cut at a chunk boundary or inside the last tag.
+// PlainLen returns the plaintext length of a section of cipher bytes, or [ErrLength] if no section has that length:
+// shorter than prefix and one tag, cut at a chunk boundary or inside the last tag, or longer than [MaxSection].
 func PlainLen(cipher int64) (int64, error) {
 	body := cipher - prefixSize
-	if body < sm.TagSize || body%sealedSize < sm.TagSize {
+	if body < sm.TagSize || body%sealedSize < sm.TagSize || cipher > MaxSection {
 		return 0, fmt.Errorf("%w: no section has %d bytes", ErrLength, cipher)
 	}
 	return body/sealedSize*ChunkSize + body%sealedSize - sm.TagSize, nil

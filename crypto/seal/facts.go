@@ -31,7 +31,8 @@ func MarshalFacts(envelope []byte) ([]byte, error) {
 	return append(b, make([]byte, FactsSize-len(b))...), nil
 }
 
-// ParseFacts returns the envelope from the plaintext of a facts section. What is in it, only its recipients can say.
+// ParseFacts returns the envelope, a part of plain, from the plaintext of a facts section. What is in it, only its
+// recipients can say.
 func ParseFacts(plain []byte) (envelope []byte, err error) {
 	if len(plain) != FactsSize {
 		return nil, fmt.Errorf("facts of %d bytes, always %d", len(plain), FactsSize)

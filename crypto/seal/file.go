@@ -61,6 +61,9 @@ func (w *BidWriter) section(src io.Reader) error {
 		return errors.New("the bid has no further section")
 	}
 	if n, err := io.CopyN(w.dst, src, w.left[0]); err != nil {
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
 		return fmt.Errorf("copying a section, %d of %d bytes done: %w", n, w.left[0], err)
 	}
 	var more [1]byte

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"errors"
 	"fmt"
 
 	"kaibiao/crypto/der"
@@ -75,13 +76,13 @@ func (h *Header) ID() BidID {
 // HeaderID returns the bid id of a header's bytes.
 func HeaderID(header []byte) BidID { return BidID(sm.H("bid", header)) }
 
-// Bytes returns the length of the `.kbid` with a signature of n bytes.
-func (h *Header) Bytes(n int) (int64, error) {
+// FileSize returns the length of the `.kbid` with a signature of that many bytes.
+func (h *Header) FileSize(signature int) (int64, error) {
 	b, err := h.Marshal()
 	if err != nil {
 		return 0, err
 	}
-	size := int64(len(Magic) + 4 + len(b) + 4 + n)
+	size := int64(len(Magic) + 4 + len(b) + 4 + signature)
 	for _, s := range h.Sections {
 		size += s.Length
 	}
@@ -197,7 +198,7 @@ func (s Section) check(i int) error {
 	case (s.Kind == KindForm) != (i == 0):
 		return fmt.Errorf("%s: section 0 and no other is the form", s.Kind)
 	case s.Kind == KindFacts && i != 1:
-		return fmt.Errorf("facts can only be section 1")
+		return errors.New("facts can only be section 1")
 	case s.Length > MaxSection:
 		return fmt.Errorf("%d bytes, at most %d are allowed", s.Length, int64(MaxSection))
 	case i == 0 && s.Length > MaxFormSection:

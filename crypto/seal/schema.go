@@ -84,7 +84,7 @@ func ReadSchema(r *der.Reader) Schema {
 		f := SchemaField{ID: in.Text(der.MaxItem), Name: in.Text(der.MaxItem)}
 		f.Type = FieldType(in.Enum(int(Choice)) + 1)
 		f.Unit = in.Text(der.MaxItem)
-		f.Scale = int(in.Int())
+		f.Scale = in.Enum(MaxScale + 1)
 		f.Required = in.Flag()
 		for c := in.Sequence(); c.More(); {
 			f.Choices = append(f.Choices, c.Text(der.MaxItem))

@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -58,7 +59,10 @@ func MakeTicket(kB [32]byte, h *Header, wrap []byte, passphrase string, iteratio
 			return nil, err
 		}
 	}
-	return t, t.check()
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // seal fills in Iterations and Sealed; Salt and Nonce are there.
@@ -172,11 +176,11 @@ func ParseTicket(b []byte) (*Ticket, error) {
 	s.Literal(ticketLabel)
 	s.Fixed(t.ParamsHash[:])
 	s.Fixed(t.Bid[:])
-	t.Wrap = s.Octets(MaxTicket)
-	t.Salt = s.Octets(ticketSalt)
+	t.Wrap = bytes.Clone(s.Octets(MaxTicket))
+	t.Salt = bytes.Clone(s.Octets(ticketSalt))
 	iterations := s.Int()
-	t.Nonce = s.Octets(sm.NonceSize)
-	t.Sealed = s.Octets(ticketSecret)
+	t.Nonce = bytes.Clone(s.Octets(sm.NonceSize))
+	t.Sealed = bytes.Clone(s.Octets(ticketSecret))
 	s.End()
 	if iterations > MaxIterations {
 		s.Fail("%d iterations, at most %d are allowed", iterations, MaxIterations)
@@ -185,5 +189,8 @@ func ParseTicket(b []byte) (*Ticket, error) {
 	if err := r.End(); err != nil {
 		return nil, fmt.Errorf("ticket: %w", err)
 	}
-	return t, t.check()
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }

@@ -8,7 +8,7 @@ import (
 	"kaibiao/crypto/sm"
 )
 
-// A Writer encrypts one section to a stream. Its memory is constant, 3 MiB a core; chunks are encrypted and the tree is
+// A Writer encrypts one section to a stream. Its memory is constant, about 2 MiB a core; chunks are encrypted and the tree is
 // hashed on all cores, and bytes come out in order. A Writer is not safe for concurrent use, keeps no goroutine between
 // calls, and after an error returns that error for ever.
 type Writer struct {
@@ -85,9 +85,10 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 	}
 }
 
-// Close encrypts what is left, ends the section with its short chunk and overwrites the plaintext kept. It does not
-// close dst.
+// Close encrypts what is left, ends the section with its short chunk and drops the plaintext kept. It does not close
+// dst.
 func (w *Writer) Close() error {
+	defer w.drop()
 	if err := w.usable(); err != nil {
 		return err
 	}
@@ -96,9 +97,12 @@ func (w *Writer) Close() error {
 	if w.err == nil {
 		w.root = w.tree.Root()
 	}
+	return w.err
+}
+
+func (w *Writer) drop() {
 	clear(w.plain[:cap(w.plain)])
 	w.plain, w.stored = nil, nil
-	return w.err
 }
 
 // Section describes the section for a header, after Close has returned nil.
