@@ -7,8 +7,11 @@
 package der
 
 import (
+	"encoding/asn1"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // Limits of any structure read by this package.
@@ -176,4 +179,20 @@ func readHeader(data []byte) (tag byte, head, length int, indefinite bool, err e
 		return 0, 0, 0, false, fmt.Errorf("%w: %d octets announced, %d are there", ErrMalformed, length, len(data)-head)
 	}
 	return tag, head, length, false, nil
+}
+
+// ParseOID reads a dotted OID, 2 to 32 arcs without leading zeros.
+func ParseOID(s string) (asn1.ObjectIdentifier, error) {
+	var oid asn1.ObjectIdentifier
+	for _, part := range strings.Split(s, ".") {
+		n, err := strconv.Atoi(part)
+		if err != nil || n < 0 || strconv.Itoa(n) != part {
+			return nil, fmt.Errorf("%q is not a dotted OID", s)
+		}
+		oid = append(oid, n)
+	}
+	if len(oid) < 2 || len(oid) > 32 || oid[0] > 2 || oid[0] < 2 && oid[1] > 39 {
+		return nil, fmt.Errorf("%q is not a dotted OID", s)
+	}
+	return oid, nil
 }

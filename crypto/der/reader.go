@@ -272,3 +272,9 @@ func forbidden(c rune) bool {
 	return c <= 0x1f || c >= 0x7f && c <= 0x9f || c == 0x61c || c == 0x200e || c == 0x200f ||
 		c >= 0x2028 && c <= 0x202e || c >= 0x2066 && c <= 0x2069 || c == 0xfeff
 }
+
+// HasLiteral reports whether the next element is a UTF8String equal to s; it takes nothing.
+func (r *Reader) HasLiteral(s string) bool {
+	c := Reader{in: r.in, state: &state{err: r.state.err}}
+	return string(c.Element(TagUTF8String)) == s && c.state.err == nil
+}

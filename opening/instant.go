@@ -1,0 +1,18 @@
+package opening
+
+import "time"
+
+// An Instant is a point in time in microseconds since 1970-01-01 UTC, as it stands in every format of the protocol.
+type Instant int64
+
+// Second is one second in the unit of [Instant].
+const Second Instant = 1_000_000
+
+// InstantOf returns t, cut to the microsecond.
+func InstantOf(t time.Time) Instant { return Instant(t.UnixMicro()) }
+
+// Time returns i in UTC.
+func (i Instant) Time() time.Time { return time.UnixMicro(int64(i)).UTC() }
+
+// String is RFC 3339 with microseconds, in UTC.
+func (i Instant) String() string { return i.Time().Format("2006-01-02T15:04:05.000000Z") }
