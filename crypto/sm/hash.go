@@ -16,6 +16,7 @@ import (
 	"crypto/hmac"
 	"crypto/pbkdf2"
 	"encoding/binary"
+	"fmt"
 	"hash"
 
 	"github.com/emmansun/gmsm/sm3"
@@ -85,8 +86,12 @@ func Expand(n int, prk []byte, info []byte) []byte {
 	return out
 }
 
-// PBKDF2 derives n bytes from a passphrase by PBKDF2-HMAC-SM3. The caller bounds iterations.
+// PBKDF2 derives n bytes from a passphrase by PBKDF2-HMAC-SM3 (RFC 8018 clause 5.2). The caller bounds iterations from
+// above; less than one, or no bytes, is an error.
 func PBKDF2(passphrase string, salt []byte, iterations, n int) ([]byte, error) {
+	if iterations < 1 {
+		return nil, fmt.Errorf("PBKDF2 with %d iterations", iterations)
+	}
 	return pbkdf2.Key(sm3.New, passphrase, salt, iterations, n)
 }
 

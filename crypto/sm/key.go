@@ -47,10 +47,13 @@ func ParsePublic(b []byte) (PublicKey, error) {
 func PublicOf(key crypto.PublicKey) (PublicKey, error) {
 	switch k := key.(type) {
 	case PublicKey:
-		return k, nil
+		return ParsePublic(k[:])
 	case *ecdsa.PublicKey:
-		if !sm2.IsSM2PublicKey(k) {
+		if k == nil || !sm2.IsSM2PublicKey(k) {
 			return PublicKey{}, errors.New("the key is not on the SM2 curve")
+		}
+		if k.X == nil || k.Y == nil {
+			return PublicKey{}, ErrPoint
 		}
 		e, err := sm2.PublicKeyToECDH(k)
 		if err != nil {
@@ -61,16 +64,17 @@ func PublicOf(key crypto.PublicKey) (PublicKey, error) {
 	return PublicKey{}, fmt.Errorf("a key of type %T is not an SM2 key", key)
 }
 
-func (p PublicKey) ecdsa() (*ecdsa.PublicKey, error) {
+// ECDSA returns the key in the form that [crypto.Signer] and the certificate code use, or [ErrPoint].
+func (p PublicKey) ECDSA() (*ecdsa.PublicKey, error) {
+	if p[0] != 4 {
+		return nil, ErrPoint
+	}
 	k, err := sm2.NewPublicKey(p[:])
 	if err != nil {
 		return nil, ErrPoint
 	}
 	return k, nil
 }
-
-// ECDSA returns the key in the form that [crypto.Signer] and the certificate code use.
-func (p PublicKey) ECDSA() (*ecdsa.PublicKey, error) { return p.ecdsa() }
 
 func (p PublicKey) String() string { return hex.EncodeToString(p[:]) }
 
@@ -87,8 +91,9 @@ func GenerateKey() (*PrivateKey, error) {
 	for {
 		var b [32]byte
 		rand.Read(b[:])
-		if k, err := NewPrivateKey(b[:]); err == nil {
-			clear(b[:])
+		k, err := NewPrivateKey(b[:])
+		clear(b[:])
+		if err == nil {
 			return k, nil
 		}
 	}
@@ -135,7 +140,7 @@ func (k *PrivateKey) Decrypt(_ io.Reader, ciphertext []byte, _ crypto.DecrypterO
 	return decrypt(k.key, ciphertext)
 }
 
-// ECDH returns the x-coordinate of k·p, 32 bytes (GM/T 0003.3 without key derivation).
+// ECDH returns the x-coordinate of k·p, 32 bytes (the point [d]C1 of GB/T 32918.4 clause 7.1, without key derivation).
 func (k *PrivateKey) ECDH(p PublicKey) ([]byte, error) {
 	remote, err := ecdh.P256().NewPublicKey(p[:])
 	if err != nil {
@@ -166,7 +171,7 @@ func Digest(public PublicKey, message []byte, opts crypto.SignerOpts) (Hash, err
 // MessageDigest returns SM3(ZA ‖ message) for the default user ID (GM/T 0009 clause 8.1).
 func MessageDigest(public PublicKey, message []byte) (Hash, error) {
 	var d Hash
-	p, err := public.ecdsa()
+	p, err := public.ECDSA()
 	if err != nil {
 		return d, err
 	}
@@ -218,7 +223,7 @@ func Verify(public PublicKey, message, raw []byte) error {
 
 // VerifyDigest is [Verify] over a digest from [MessageDigest].
 func VerifyDigest(public PublicKey, digest Hash, raw []byte) error {
-	p, err := public.ecdsa()
+	p, err := public.ECDSA()
 	if err != nil {
 		return err
 	}

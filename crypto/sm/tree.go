@@ -3,6 +3,9 @@ package sm
 import (
 	"hash"
 	"math/bits"
+	"runtime"
+	"sync"
+	"sync/atomic"
 
 	"github.com/emmansun/gmsm/sm3"
 )
@@ -18,6 +21,33 @@ func TreeLeaf(data []byte) Hash {
 	var out Hash
 	h.Sum(out[:0])
 	return out
+}
+
+// TreeLeaves returns the hashes of the leaves of data: 64 KiB each, the last one shorter, none of no data. It uses all
+// cores. Of a 1 MiB piece at a place divisible by 1 MiB the 16 leaves are one subtree, whose hash is [TreeRoot] of them.
+func TreeLeaves(data []byte) []Hash {
+	leaves := make([]Hash, (len(data)+LeafSize-1)/LeafSize)
+	leaf := func(i int) {
+		leaves[i] = TreeLeaf(data[i*LeafSize : min(len(data), (i+1)*LeafSize)])
+	}
+	workers := min(runtime.GOMAXPROCS(0), len(leaves))
+	if workers < 2 {
+		for i := range leaves {
+			leaf(i)
+		}
+		return leaves
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range workers {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(leaves); i = int(next.Add(1)) - 1 {
+				leaf(i)
+			}
+		})
+	}
+	wg.Wait()
+	return leaves
 }
 
 // TreeNode returns the hash of an inner node: SM3(01 ‖ left ‖ right).
@@ -80,8 +110,11 @@ func (t *TreeHash) endLeaf() Hash {
 	return h
 }
 
-// AddLeaf adds a leaf hashed elsewhere (see [TreeLeaf]). Only at a leaf boundary.
+// AddLeaf adds a leaf hashed elsewhere (see [TreeLeaf], [TreeLeaves]). It panics inside a leaf begun by Write.
 func (t *TreeHash) AddLeaf(h Hash) {
+	if t.fill > 0 {
+		panic("sm: AddLeaf inside a leaf")
+	}
 	t.count++
 	for c := t.count; c&1 == 0; c >>= 1 {
 		h = TreeNode(t.stack[len(t.stack)-1], h)
