@@ -9,7 +9,6 @@
 package keyfile
 
 import (
-	"crypto"
 	"errors"
 
 	"kaibiao/crypto/sm"
@@ -127,6 +126,7 @@ type Contents struct {
 	Others   [][]byte  // certificates of no pair and in no chain, DER
 	Secret   []byte    // of a keystore that holds no key, see [Seal]
 	Name     string    // of a keystore
+	Signer   []byte    // certificate that signed a [SignedAndEnveloped] delivery; its chain is the caller's to check
 	Warnings []Warning // each at most once
 }
 
@@ -157,11 +157,4 @@ func (c Contents) choose(want, not Use) (Pair, error) {
 		}
 	}
 	return Pair{}, errors.New(c.Format.String() + ": no key for " + want.String())
-}
-
-// A Recipient is a key to which a CA may have encrypted another one: the key of the signing certificate. It opens
-// [EnvelopedKey] and [SignedAndEnveloped].
-type Recipient struct {
-	Key         crypto.Decrypter
-	Certificate []byte // DER; needed for [SignedAndEnveloped] only
 }
