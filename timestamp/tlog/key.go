@@ -3,7 +3,9 @@ package tlog
 import (
 	"crypto/hmac"
 	"encoding/binary"
+	"fmt"
 	"hash"
+	"io"
 
 	"kaibiao/crypto/sm"
 )
@@ -12,11 +14,8 @@ import (
 // can tell a blank tick from one with entries.
 type Key [32]byte
 
-// String hides the key.
-func (Key) String() string { return "tlog.Key" }
-
-// GoString hides the key.
-func (Key) GoString() string { return "tlog.Key" }
+// Format hides the key from every verb of package fmt.
+func (Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "tlog.Key") }
 
 // Blank returns the root of tick i if it has no entry.
 func Blank(k Key, i uint64) sm.Hash { return newMAC(k).blank(i, Depth, 0) }
