@@ -85,8 +85,8 @@ func TestFromBERRefuses(t *testing.T) {
 		{"primitive SEQUENCE", "1000", ErrMalformed},
 		{"high tag number", "bf2080 0000", ErrMalformed},
 		{"length of five octets", "0485 0000000000", ErrTooLarge},
-		{"seventeen levels", strings.Repeat("3080", MaxDepth+1) + strings.Repeat("0000", MaxDepth+1), ErrTooDeep},
-		{"seventeen levels of segments", strings.Repeat("2480", MaxDepth+1), ErrTooDeep},
+		{"one level too many", strings.Repeat("3080", MaxDepth+1) + strings.Repeat("0000", MaxDepth+1), ErrTooDeep},
+		{"one level too many, of segments", strings.Repeat("2480", MaxDepth+1), ErrTooDeep},
 		{"more than allowed", "0482 0200" + strings.Repeat("00", 512), ErrTooLarge},
 	} {
 		if got, err := FromBER(unhex(t, c.in), 512); !errors.Is(err, c.want) || got != nil {

@@ -16,7 +16,7 @@ import (
 
 // Limits of any structure read by this package.
 const (
-	MaxDepth    = 16       // nested constructed elements
+	MaxDepth    = 20       // nested constructed elements; issuerSerial in a time-stamp response (RFC 5035, RFC 3161) is 18 deep
 	MaxItem     = 64 << 10 // octets, unless a format says otherwise
 	MaxElements = 1 << 20  // elements of one structure, counted at every depth
 )
