@@ -41,7 +41,9 @@ func parseRequest(b []byte) (request, error) {
 	r := der.NewReader(b, MaxSize)
 	seq := r.Sequence()
 	readVersion(seq)
-	q.imprint = readImprint(seq)
+	if q.imprint = readImprint(seq); q.imprint.bare {
+		seq.Fail("the imprint names its algorithm without an AlgorithmIdentifier")
+	}
 	if seq.Peek(der.TagOID) {
 		q.policy = seq.OID()
 	}

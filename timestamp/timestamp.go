@@ -4,14 +4,16 @@
 // A token here is a TimeStampToken in DER, at most 64 KiB, and good only if all of this holds, which [Token.Verify]
 // checks with nothing but the pinned root, the policy and revocation evidence:
 //
-//   - CMS SignedData (1.2.840.113549.1.7.2) of version 3 with content type id-ct-TSTInfo, one SignerInfo, no unsigned
-//     attribute. GB/T 35275 object identifiers are read by [ParseToken] but refused by Verify.
+//   - CMS SignedData (1.2.840.113549.1.7.2) of version 3, digestAlgorithms SM3 alone, content type id-ct-TSTInfo, one
+//     SignerInfo without unsigned attributes, its signature in DER. GB/T 35275 object identifiers are read by [ParseToken]
+//     but refused by Verify.
 //   - TSTInfo version 1; imprint algorithm SM3 (1.2.156.10197.1.401), parameters absent or NULL; the imprint equals the
 //     digest asked for; the policy equals the pinned one; no critical extension.
 //   - Signed attributes in DER order, each type once, with content-type, message-digest and signing-certificate-v2, whose
 //     first ESSCertIDv2 names SM3 (its default is SHA-256, which is refused) and the signer's certificate.
-//   - The signer's certificate is not a CA, has the extended key usage timeStamping alone and critical (RFC 3161
-//     clause 2.3), may sign, and chains to the pinned root at genTime through certificates of the token only.
+//   - The signer's certificate is in the token, is not a CA, has the extended key usage timeStamping alone and critical (RFC 3161
+//     clause 2.3), may sign, and chains to the pinned root at genTime through certificates of the token only;
+//     what else is among them changes nothing. A directoryName in the field tsa is its subject.
 //   - Revocation evidence covers it, and each CA below the root, at genTime.
 //
 // Whether a certificate has expired by now does not matter: everything is judged at genTime.
@@ -54,6 +56,7 @@ type Imprint struct {
 	Algorithm asn1.ObjectIdentifier
 	Digest    []byte
 	null      bool // parameters NULL instead of absent
+	bare      bool // an OBJECT IDENTIFIER where the standard has an AlgorithmIdentifier (BJCA): read, never accepted
 }
 
 // check reports whether m is the SM3 digest d.
@@ -70,7 +73,11 @@ func (m Imprint) check(d [32]byte) error {
 func readImprint(r *der.Reader) Imprint {
 	var m Imprint
 	seq := r.Sequence()
-	m.Algorithm, m.null = readAlgorithm(seq)
+	if m.bare = seq.Peek(der.TagOID); m.bare {
+		m.Algorithm = seq.OID()
+	} else {
+		m.Algorithm, m.null = readAlgorithm(seq)
+	}
 	m.Digest = seq.Octets(64)
 	seq.End()
 	return m
@@ -78,7 +85,11 @@ func readImprint(r *der.Reader) Imprint {
 
 func (m Imprint) write(w *der.Writer) {
 	w.Sequence(func(w *der.Writer) {
-		writeAlgorithm(w, m.Algorithm, m.null)
+		if m.bare {
+			w.OID(m.Algorithm)
+		} else {
+			writeAlgorithm(w, m.Algorithm, m.null)
+		}
 		w.Octets(m.Digest)
 	})
 }

@@ -77,7 +77,7 @@ func ParseToken(token []byte) (*Token, error) {
 // Verify reports whether t is a token of tsa over the SM3 digest, issued while the certificates of its chain were valid
 // and not revoked: everything that the package comment lists. evidence are CRLs and OCSP responses in DER; those about
 // other certificates are passed over. Errors: [ErrForm], [ErrImprint], [ErrPolicy], [ErrSigner],
-// sm.ErrSignature, and cert's ErrUntrusted, ErrExpired, ErrRevoked, ErrNoEvidence. The nonce is the requester's to check:
+// sm.ErrSignature, cms.ErrOrder, and cert's ErrUntrusted, ErrExpired, ErrRevoked, ErrNoEvidence. The nonce is the requester's to check:
 // [ParseResponse].
 func (t *Token) Verify(digest sm.Hash, tsa TSA, evidence [][]byte) error {
 	return t.VerifyEvidence(digest, tsa, cert.ReadEvidence(evidence))
@@ -159,6 +159,10 @@ func (t *Token) checkForm() error {
 		return fmt.Errorf("%w: it is a GB/T 35275 message (%v), CMS SignedData (%v) is required", ErrForm, t.signed.OID, oidSignedData)
 	case t.signed.Version != 3:
 		return fmt.Errorf("%w: SignedData of version %d, 3 is required (RFC 5652 clause 5.1)", ErrForm, t.signed.Version)
+	case len(t.signed.DigestAlgorithms) != 1 || !isSM3(t.signed.DigestAlgorithms[0]):
+		return fmt.Errorf("%w: its digestAlgorithms are not SM3 (%v) alone", ErrForm, oidSM3)
+	case t.Imprint.bare:
+		return fmt.Errorf("%w: its imprint names the algorithm without an AlgorithmIdentifier (RFC 3161 clause 2.4.1)", ErrForm)
 	case len(signer.UnsignedAttributes) > 0:
 		return fmt.Errorf("%w: it has unsigned attributes, which anybody can change", ErrForm)
 	}
@@ -178,6 +182,11 @@ func (t *Token) checkForm() error {
 		}
 	}
 	return nil
+}
+
+// isSM3 reports whether a is SM3 with parameters absent or NULL.
+func isSM3(a cms.AlgorithmIdentifier) bool {
+	return a.OID.Equal(oidSM3) && (a.Parameters == nil || bytes.Equal(a.Parameters, []byte{der.TagNull, 0}))
 }
 
 // signer returns the certificate that signing-certificate-v2 names, which must be in the token.
