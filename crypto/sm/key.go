@@ -52,6 +52,7 @@ func PublicOf(key crypto.PublicKey) (PublicKey, error) {
 		if k == nil || !sm2.IsSM2PublicKey(k) {
 			return PublicKey{}, errors.New("the key is not on the SM2 curve")
 		}
+		//lint:ignore SA1019 keys on a curve of others have coordinates and nothing else, and the curve code panics on nil
 		if k.X == nil || k.Y == nil {
 			return PublicKey{}, ErrPoint
 		}
