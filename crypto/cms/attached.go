@@ -21,7 +21,7 @@ func SignAttached(key crypto.Signer, certificates [][]byte, contentType asn1.Obj
 	if len(certificates) == 0 {
 		return nil, errors.New("the signer's certificate is missing")
 	}
-	if contentType.Equal(oidData) || contentType.Equal(oidGMData) {
+	if isData(contentType) {
 		return nil, errors.New("plain data is not signed with attributes here: use Sign")
 	}
 	signed, err := signedAttributes(contentType, content, attrs)

@@ -2,6 +2,7 @@ package cms
 
 import (
 	"bytes"
+	"crypto/sha1"
 	"fmt"
 
 	"kaibiao/crypto/der"
@@ -11,7 +12,7 @@ import (
 // certificate is what a message needs of an X.509 certificate. Nothing in it is verified.
 type certificate struct {
 	issuer, serial []byte // whole DER
-	keyID          []byte // contents of the subject key identifier, nil if there is none
+	keyID          []byte // contents of the subject key identifier; without one, SHA-1 of the point
 	key            sm.PublicKey
 }
 
@@ -51,6 +52,10 @@ func parseCertificate(b []byte) (*certificate, error) {
 		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	c.key = key
+	if c.keyID == nil { // RFC 5280 clause 4.2.1.2, method 1: CFCA's envelopes name certificates without the extension so
+		id := sha1.Sum(key[:])
+		c.keyID = id[:]
+	}
 	return c, nil
 }
 

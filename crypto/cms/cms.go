@@ -99,7 +99,8 @@ type Identifier struct {
 }
 
 // Matches returns nil if this identifier names the certificate, and otherwise an error that says what differs. Names
-// are compared octet by octet.
+// are compared octet by octet. A certificate without a subject key identifier has the one of RFC 5280 clause 4.2.1.2,
+// method 1.
 func (id Identifier) Matches(certificate []byte) error {
 	c, err := parseCertificate(certificate)
 	if err != nil {
@@ -110,8 +111,6 @@ func (id Identifier) Matches(certificate []byte) error {
 
 func (id Identifier) matches(c *certificate) error {
 	switch {
-	case id.KeyID != nil && c.keyID == nil:
-		return errors.New("the message names a subject key identifier and the certificate has none")
 	case id.KeyID != nil && !bytes.Equal(id.KeyID, c.keyID):
 		return errors.New("the message names another subject key identifier than the certificate's")
 	case id.KeyID != nil:

@@ -13,8 +13,8 @@ import (
 
 // Encrypt makes a GB/T 35275 EnvelopedData of content, version 1: a fresh SM4 key in CBC (1.2.156.10197.1.104.2) for the
 // content, encrypted to the SM2 key of each recipient's certificate (1.2.156.10197.1.301.3, ASN.1 form), recipients by
-// issuer and serial number in DER's order. Whether a certificate is fit to encrypt to is the caller's to check. A
-// certificate given twice, none, and a content too large for [MaxMessage] are errors. The content is not authenticated.
+// issuer and serial number in DER's order. Whether a certificate is fit to encrypt to is the caller's to check. No
+// recipient, two of one issuer and serial number, and a content too large for [MaxMessage] are errors. The content is not authenticated.
 func Encrypt(content []byte, recipients [][]byte) ([]byte, error) {
 	if len(recipients) == 0 || len(recipients) > maxRecipients {
 		return nil, fmt.Errorf("encryption to %d recipients, 1 to %d are possible", len(recipients), maxRecipients)
@@ -66,7 +66,7 @@ func (e *EnvelopedData) sortRecipients() error {
 	for i, p := range e.Recipients {
 		for _, q := range e.Recipients[:i] {
 			if bytes.Equal(p.Recipient.Issuer, q.Recipient.Issuer) && bytes.Equal(p.Recipient.Serial, q.Recipient.Serial) {
-				return errors.New("a recipient's certificate is given twice")
+				return errors.New("two recipients have one issuer and serial number: give every certificate once")
 			}
 		}
 		w := der.NewWriter()

@@ -118,9 +118,11 @@ func recognise(b []byte) error {
 		return unread("a public key")
 	case is(der.TagSequence, der.TagOctetString):
 		return unread("an encrypted PKCS #8 key")
+	case is(der.TagInteger, der.TagSequence, der.TagOctetString):
+		return unread("a PKCS #8 key")
 	case is(der.TagInteger, der.TagSequence, der.TagSequence):
 		return unread("a PKCS #12 or CFCA .sm2 file")
-	case is(der.TagSequence, der.TagBitString, der.TagBitString, der.TagBitString):
+	case is(der.TagSequence, der.TagSequence, der.TagBitString, der.TagBitString):
 		return unread("an SM2EnvelopedKey (GM/T 0009)")
 	case is(der.TagInteger, der.TagInteger):
 		return unread("a bare signature")

@@ -160,11 +160,13 @@ func (s *SignedData) noSigner(i int) error {
 }
 
 // VerifySigner returns nil if signer i (from 0) signed the content with the key of this certificate. content must be
-// given if the message is detached; otherwise it must be nil or equal to the attached one. With signed attributes,
-// content-type and message-digest must be there once and be right (RFC 5652 clauses 5.4, 5.6); without them the content
-// type must be plain data and the content must not itself be a set of attributes, so that no signature over one can
-// pass as one over the other. The certificate must be the one that the signer names; nothing else about it is checked.
-// [ErrOrder] comes last: then all else is right.
+// given if the message is detached; otherwise it must be nil or equal to the attached one. The certificate must be the
+// one that the signer names; nothing else about it is checked.
+//
+// With signed attributes, content-type and message-digest must be there once and be right (RFC 5652 clauses 5.4, 5.6;
+// the two names of plain data count as one). Without them the content type must be plain data and the content must not
+// itself be a set, so that no signature over attributes passes as one over a content. [ErrOrder] comes last: then all
+// else is right.
 func (s *SignedData) VerifySigner(i int, content, certificate []byte) error {
 	if i < 0 || i >= len(s.Signers) {
 		return s.noSigner(i)

@@ -142,7 +142,7 @@ func (s *SignerInfo) message(contentType asn1.ObjectIdentifier, content []byte) 
 // checkBare refuses, where there are no signed attributes, what could have been signed as attributes (RFC 5652 clause
 // 5.3 wants attributes for every content type but data).
 func checkBare(contentType asn1.ObjectIdentifier, content []byte) error {
-	if !contentType.Equal(oidGMData) && !contentType.Equal(oidData) {
+	if !isData(contentType) {
 		return fmt.Errorf("a content of type %s is signed without attributes: only data may be", name(contentType))
 	}
 	if len(content) > 0 && content[0] == der.TagSet && der.Check(content, len(content)) == nil {
@@ -151,14 +151,18 @@ func checkBare(contentType asn1.ObjectIdentifier, content []byte) error {
 	return nil
 }
 
+// isData reports whether a content type is plain data. Some CAs write one of its two names outside and the other one
+// into the signed attributes.
+func isData(oid asn1.ObjectIdentifier) bool { return oid.Equal(oidGMData) || oid.Equal(oidData) }
+
 func (s *SignerInfo) checkAttributes(contentType asn1.ObjectIdentifier, content []byte) error {
 	signedType, err := s.SignedAttribute(oidContentType)
 	if err != nil {
 		return err
 	}
-	w := der.NewWriter()
-	w.OID(contentType)
-	if want, err := w.Bytes(); err != nil || !bytes.Equal(signedType, want) {
+	r := der.NewReader(signedType, MaxMessage)
+	got := r.OID()
+	if r.End() != nil || !got.Equal(contentType) && !(isData(got) && isData(contentType)) {
 		return fmt.Errorf("the signed attribute content-type is missing or is not the content's, %s", name(contentType))
 	}
 	signedDigest, err := s.SignedAttribute(oidMessageDigest)
@@ -166,7 +170,7 @@ func (s *SignerInfo) checkAttributes(contentType asn1.ObjectIdentifier, content 
 		return err
 	}
 	digest := sm.Sum(content)
-	w = der.NewWriter()
+	w := der.NewWriter()
 	w.Octets(digest[:])
 	if want, err := w.Bytes(); err != nil || subtle.ConstantTimeCompare(signedDigest, want) != 1 {
 		return fmt.Errorf("%w: the signed attribute message-digest is missing or is not the content's", sm.ErrSignature)
