@@ -3,8 +3,10 @@ package timestamp
 import (
 	"bytes"
 	"encoding/asn1"
+	"encoding/hex"
 	"errors"
 	"math/big"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -381,5 +383,50 @@ func TestEveryFlippedByteOfATokenIsNoticedOrMeansNothing(t *testing.T) {
 	}
 	if _, err := ParseToken(append(good, 0)); !errors.Is(err, der.ErrMalformed) {
 		t.Errorf("trailing octet: %v", err)
+	}
+}
+
+// A token issued by an earlier version of this package, its root and evidence.
+func TestAFrozenTokenStillVerifies(t *testing.T) {
+	t.Parallel()
+	read := func(name string) []byte {
+		b, err := os.ReadFile("testdata/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	root, err := cert.Parse(read("root.der"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := ParseToken(read("token.der"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	evidence := [][]byte{read("root-crl.der"), read("ca-crl.der")}
+	if err := k.Verify(sm.Sum([]byte("note")), TSA{Root: root, Policy: testPolicy}, evidence); err != nil {
+		t.Error(err)
+	}
+	if want := time.Date(2021, 6, 1, 12, 0, 0, 123456000, time.UTC); !k.Time.Equal(want) || k.Accuracy != time.Second || len(k.Serial) != 32 ||
+		k.Nonce.Text(16) != "ff010000000000000000000000000000" {
+		t.Errorf("%v %v %s %x", k.Time, k.Accuracy, k.Serial, k.Nonce)
+	}
+}
+
+func TestARequestIsSpelledInOneWay(t *testing.T) {
+	t.Parallel()
+	q, err := NewRequest(sm.Sum([]byte("abc")), [16]byte{0x80, 15: 1}, testPolicy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "3052" + "020101" + "302e" + "300a06082a811ccf55018311" +
+		"0420" + "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0" +
+		"0607" + "2a811ccf556301" + "0211" + "0080000000000000000000000000000001" + "0101ff"
+	if got := hex.EncodeToString(q); got != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	if q, err = NewRequest(sm.Sum(nil), [16]byte{}, asn1.ObjectIdentifier{9}); err == nil {
+		t.Errorf("a request under policy 9: %x", q)
 	}
 }
