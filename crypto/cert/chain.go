@@ -96,7 +96,7 @@ func (s *search) from(chain []*Certificate) []*Certificate {
 	}
 	candidates := s.trust.issuers(last)
 	if len(candidates) == 0 {
-		s.refuse(depth, rankUnknown, s.trust.unknown(last))
+		s.refuse(depth, rankUnknown, s.unknown(last, depth))
 	}
 	for _, issuer := range candidates {
 		if slices.ContainsFunc(chain, func(c *Certificate) bool { return c.key == issuer.key && c.subject.key == issuer.subject.key }) {
@@ -123,7 +123,7 @@ func (s *search) from(chain []*Certificate) []*Certificate {
 		}
 	}
 	if s.reason == nil { // only itself is left: a loop
-		s.refuse(depth, rankUnknown, s.trust.unknown(last))
+		s.refuse(depth, rankUnknown, s.unknown(last, depth))
 	}
 	return nil
 }
@@ -174,19 +174,38 @@ func (t *Trust) issuers(c *Certificate) []*Certificate {
 	return append(fit, rest...)
 }
 
-// unknown says that no issuer of c is in the file, and if a CA of a like name made the signature, that.
-func (t *Trust) unknown(c *Certificate) error {
-	tried := 0
+// unknown says that no issuer of c is in the file, and for the leaf why that may be.
+func (s *search) unknown(c *Certificate, depth int) error {
+	if depth > 1 {
+		return issuerUnknown(c)
+	}
+	if c.issuer.key == c.subject.key {
+		if err := c.CheckSignature(c); err != nil {
+			return fmt.Errorf("%w: %s names itself as issuer, but its own key did not make its signature: %w", ErrUntrusted, c.short(), err)
+		}
+		return fmt.Errorf("%w: %s is self-signed and no root of the trust file", ErrUntrusted, c.short())
+	}
+	if like := s.trust.otherName(c); like != nil {
+		return fmt.Errorf("%w: the key of the CA %s made the signature of %s, but that names another issuer: %q; let the CA correct the name",
+			ErrUntrusted, like.short(), c.short(), c.Issuer())
+	}
+	return issuerUnknown(c)
+}
+
+func issuerUnknown(c *Certificate) error {
+	return fmt.Errorf("%w: issuer unknown: no certificate of %q, issuer of %s, is in the trust file", ErrUntrusted, c.Issuer(), c.short())
+}
+
+// otherName returns a CA that has one CN with the issuer of c and made the signature of c, though its name is another.
+func (t *Trust) otherName(c *Certificate) *Certificate {
+	var like []*Certificate
 	for _, cn := range c.issuer.texts(oidCommonName) {
-		for _, like := range t.byCN[cn] {
-			if tried++; tried > maxHints {
-				break
-			}
-			if like.subject.key != c.issuer.key && c.CheckSignature(like) == nil {
-				return fmt.Errorf("%w: the key of the CA %s made the signature of %s, but that names another issuer: %q; let the CA correct the name",
-					ErrUntrusted, like.short(), c.short(), c.Issuer())
-			}
+		like = append(like, t.byCN[cn]...)
+	}
+	for _, ca := range like[:min(len(like), maxHints)] {
+		if c.CheckSignature(ca) == nil {
+			return ca
 		}
 	}
-	return fmt.Errorf("%w: issuer unknown: no certificate of %q, issuer of %s, is in the trust file", ErrUntrusted, c.Issuer(), c.short())
+	return nil
 }
