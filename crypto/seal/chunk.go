@@ -54,7 +54,7 @@ func CipherLen(plain int64) int64 {
 // shorter than prefix and one tag, cut at a chunk boundary or inside the last tag, or longer than [MaxSection].
 func PlainLen(cipher int64) (int64, error) {
 	body := cipher - prefixSize
-	if body < sm.TagSize || body%sealedSize < sm.TagSize || cipher > MaxSection {
+	if cipher < prefixSize+sm.TagSize || cipher > MaxSection || body%sealedSize < sm.TagSize {
 		return 0, fmt.Errorf("%w: no section has %d bytes", ErrLength, cipher)
 	}
 	return body/sealedSize*ChunkSize + body%sealedSize - sm.TagSize, nil

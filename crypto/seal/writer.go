@@ -134,7 +134,7 @@ func (w *Writer) flush(last bool) {
 		return
 	}
 	if cap(w.stored) < end {
-		w.stored = append(make([]byte, 0, end), w.stored...)
+		w.stored = append(make([]byte, 0, end+sm.LeafSize), w.stored...)
 	}
 	w.stored = w.stored[:end]
 	parallel(n, func(i int) {
