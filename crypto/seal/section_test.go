@@ -272,7 +272,7 @@ var errDisk = errors.New("disk fails")
 
 // failing fails from its n-th write on; with keep the bytes of a failed write are kept all the same.
 type failing struct {
-	bytes.Buffer
+	kept  bytes.Buffer
 	after int
 	keep  bool
 }
@@ -280,11 +280,11 @@ type failing struct {
 func (f *failing) Write(p []byte) (int, error) {
 	if f.after--; f.after < 0 {
 		if f.keep {
-			f.Buffer.Write(p)
+			f.kept.Write(p)
 		}
 		return 0, errDisk
 	}
-	return f.Buffer.Write(p)
+	return f.kept.Write(p)
 }
 
 func TestHalfASectionNeverLooksWhole(t *testing.T) {
@@ -313,7 +313,7 @@ func TestHalfASectionNeverLooksWhole(t *testing.T) {
 			if _, err := w.ReadFrom(bytes.NewReader(plain)); !errors.Is(err, errDisk) {
 				t.Errorf("write %d failed, a later ReadFrom says %v", after, err)
 			}
-			if !keep && dst.Len() > 0 && verdict(t, dst.Bytes(), testKey) == nil {
+			if !keep && dst.kept.Len() > 0 && verdict(t, dst.kept.Bytes(), testKey) == nil {
 				t.Errorf("write %d failed, yet what is there passes", after)
 			}
 		}
