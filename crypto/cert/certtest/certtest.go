@@ -215,13 +215,13 @@ func (ca *CA) Evidence(thisUpdate, nextUpdate time.Time) ([][]byte, error) {
 }
 
 // USCI returns a 统一社会信用代码 with a right check character that begins with prefix ("" for 91) and depends on seed. The
-// body of that code need not exist.
+// body of that code need not exist. It panics if no code begins so.
 func USCI(prefix, seed string) string {
 	const alphabet = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 	if prefix == "" {
 		prefix = "91"
 	}
-	for try := uint32(0); ; try++ {
+	for try := range uint32(1000) {
 		h := sm.H("test code", []byte(prefix), []byte(seed), sm.U32(try))
 		code := []byte(prefix)
 		for i := len(code); i < 17; i++ {
@@ -237,6 +237,7 @@ func USCI(prefix, seed string) string {
 			}
 		}
 	}
+	panic("certtest: no 统一社会信用代码 begins with " + prefix)
 }
 
 func randomSerial() []byte {
