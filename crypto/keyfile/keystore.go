@@ -75,6 +75,9 @@ func Seal(e Entry, passphrase []byte, iterations int) ([]byte, error) {
 	if err := checkPassphrase(passphrase); err != nil {
 		return nil, err
 	}
+	if err := checkIterations(int64(iterations)); err != nil {
+		return nil, fmt.Errorf("keystore: %w", err)
+	}
 	plain, err := e.plain()
 	if err != nil {
 		return nil, err
@@ -94,6 +97,9 @@ func Seal(e Entry, passphrase []byte, iterations int) ([]byte, error) {
 func (s *Sealed) seal(plain, passphrase []byte) ([]byte, error) {
 	header, err := s.marshalHeader()
 	if err != nil {
+		return nil, fmt.Errorf("keystore: %w", err)
+	}
+	if err := (&Sealed{header: header}).readHeader(); err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
 	key, err := sm.PBKDF2(string(passphrase), s.salt, s.Iterations, sm.KeySize)
@@ -217,11 +223,18 @@ func (s *Sealed) readHeader() error {
 	if len(s.salt) != saltSize {
 		return fmt.Errorf("%w: a salt of %d octets", der.ErrMalformed, len(s.salt))
 	}
-	if iterations < MinIterations || iterations > MaxIterations {
-		return fmt.Errorf("%w: %d iterations, %d to %d are allowed", ErrWork, iterations, MinIterations, MaxIterations)
+	if err := checkIterations(iterations); err != nil {
+		return err
 	}
 	s.Iterations = int(iterations)
 	return s.checkPublic(public)
+}
+
+func checkIterations(n int64) error {
+	if n < MinIterations || n > MaxIterations {
+		return fmt.Errorf("%w: %d iterations, %d to %d are allowed", ErrWork, n, MinIterations, MaxIterations)
+	}
+	return nil
 }
 
 func (s *Sealed) checkPublic(public []byte) error {
