@@ -65,13 +65,22 @@ func noPIN(context.Context, string) ([]byte, error) {
 }
 
 // PINFrom returns a source that reads the next line of r at each call, so that one pipe can carry several PINs in
-// turn. It reads no byte beyond the line. Not safe for concurrent use.
+// turn. It reads no byte beyond the line. After an error from reading, or a line that is too long, every further call
+// returns the error. Not safe for concurrent use.
 func PINFrom(r io.Reader) PIN {
+	var broken error
 	return func(ctx context.Context, _ string) ([]byte, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		return readLine(r)
+		if broken != nil {
+			return nil, broken
+		}
+		line, err := readLine(r)
+		if err != nil && !errors.Is(err, ErrNoPIN) {
+			broken = err
+		}
+		return line, err
 	}
 }
 
@@ -121,11 +130,14 @@ func readLine(r io.Reader) ([]byte, error) {
 			break
 		}
 		if line = append(line, b[0]); len(line) == cap(line) {
-			clear(line)
-			return nil, fmt.Errorf("the PIN or passphrase is longer than %d bytes", keyfile.MaxPassphrase)
+			break
 		}
 	}
 	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) > keyfile.MaxPassphrase {
+		clear(line)
+		return nil, fmt.Errorf("the PIN or passphrase is longer than %d bytes", keyfile.MaxPassphrase)
+	}
 	if len(line) == 0 {
 		return nil, fmt.Errorf("%w: an empty line was read", ErrNoPIN)
 	}
