@@ -2,6 +2,7 @@ package hsm
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -82,17 +83,18 @@ func parseFileURI(rest string) (path, use string, err error) {
 }
 
 // ReadFile reads a key file of any format of crypto/keyfile, asking pin (which may be nil) only if the file is
-// encrypted. An unencrypted key in a file that group or others can read is refused. The file is named in every error.
-func ReadFile(ctx context.Context, path string, pin PIN) (keyfile.Contents, error) {
+// encrypted. recipients are as for [keyfile.Read]: keys to which a CA may have encrypted the one in the file. An
+// unencrypted key in a file that group or others can read is refused. The file is named in every error.
+func ReadFile(ctx context.Context, path string, pin PIN, recipients ...crypto.Decrypter) (keyfile.Contents, error) {
 	data, info, err := load(path)
 	if err != nil {
 		return keyfile.Contents{}, fmt.Errorf("key file: %w", err)
 	}
-	c, err := keyfile.Read(data, nil)
+	c, err := keyfile.Read(data, nil, recipients...)
 	if errors.Is(err, keyfile.ErrNoPassphrase) {
 		var passphrase []byte
 		if passphrase, err = ask(ctx, path, pin); err == nil {
-			c, err = keyfile.Read(data, passphrase)
+			c, err = keyfile.Read(data, passphrase, recipients...)
 			clear(passphrase)
 		}
 	}

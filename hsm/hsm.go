@@ -11,6 +11,7 @@
 package hsm
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -32,8 +33,8 @@ var (
 	ErrCiphertext = sm.ErrDecrypt
 )
 
-// A Key is an SM2 private key held somewhere. It fits [crypto.Signer] and [crypto.Decrypter]. Keys are safe for
-// concurrent use and passed by everyone who opens one to hsmtest.
+// A Key is an SM2 private key held somewhere. It fits [crypto.Signer] and [crypto.Decrypter]. All methods are safe for
+// concurrent use. Every implementation passes the suite in hsmtest.
 type Key interface {
 	// Public returns the public half as *ecdsa.PublicKey on the SM2 curve.
 	Public() crypto.PublicKey
@@ -79,10 +80,10 @@ func Open(ctx context.Context, uri string, pin PIN) (Key, error) {
 	return nil, errors.New("key URI: unknown scheme (known: file; with the signer plug-in agent, pkcs11, sdf, skf)")
 }
 
-// Sign signs digest with signer and returns the DER signature after verifying it. Back-ends use it so that a device
+// verified signs digest with signer and returns the DER signature after verifying it. Back-ends use it so that a device
 // that errs, or is made to err, gives no signature away.
 func verified(signer crypto.Signer, public sm.PublicKey, digest sm.Hash) ([]byte, error) {
-	sig, err := signer.Sign(rand.Reader, digest[:], nil)
+	sig, err := signer.Sign(rand.Reader, bytes.Clone(digest[:]), nil) // a clone: it must not change what is verified
 	if err != nil {
 		return nil, fmt.Errorf("signing with SM2: %w", err)
 	}

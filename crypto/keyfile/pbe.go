@@ -35,6 +35,7 @@ type opener struct {
 	bmp        []byte // as PKCS #12 wants it: UTF-16, big-endian, two zero octets at the end
 	work       int64  // left to be done
 	weak       bool   // a legacy algorithm or a low iteration count was met
+	verified   bool   // a MAC has shown the passphrase to be right, even if it is empty
 }
 
 func newOpener(passphrase []byte, work int64) (*opener, error) {

@@ -121,11 +121,13 @@ func (s *bags) pfx(b []byte) error {
 // authenticate checks the MAC. Of the empty passphrase there are two encodings.
 func (s *bags) authenticate(mac, content []byte) error {
 	err := s.checkMAC(der.NewReader(mac, der.MaxItem).Sequence(), content)
+	s.verified = err == nil
 	if len(s.passphrase) > 0 || !errors.Is(err, ErrPassphrase) {
 		return err
 	}
 	s.bmp = nil
 	err = s.checkMAC(der.NewReader(mac, der.MaxItem).Sequence(), content)
+	s.verified = err == nil
 	if errors.Is(err, ErrPassphrase) {
 		return ErrNoPassphrase
 	}
@@ -234,11 +236,11 @@ func (s *bags) bag(bag *der.Reader, encrypted bool, depth int) error {
 	switch id[len(oidBags)] {
 	case bagKey:
 		s.plain = s.plain || !encrypted
-		return s.addKey(readPKCS8)(value.Raw(), keyID)
+		return s.addKey(value, keyID, readPKCS8)
 	case bagShrouded:
-		return s.addKey(s.encryptedPKCS8Bag)(value.Raw(), keyID)
+		return s.addKey(value, keyID, s.encryptedPKCS8)
 	case bagCert:
-		return s.addCert(value.Sequence(), keyID)
+		return s.addCert(value, keyID)
 	case bagSafe:
 		return s.safeContents(value, encrypted, depth+1)
 	}
@@ -260,51 +262,37 @@ func localKeyID(attributes *der.Reader) []byte {
 	return id
 }
 
-// encryptedPKCS8Bag is encryptedPKCS8 where an empty passphrase has been found to be right.
-func (s *bags) encryptedPKCS8Bag(b []byte) (*sm.PrivateKey, error) {
-	r := der.NewReader(b, der.MaxItem)
-	seq := r.Sequence()
-	algorithm := seq.Sequence()
-	ciphertext := seq.Octets(der.MaxItem)
-	seq.End()
-	if err := r.End(); err != nil {
-		return nil, err
+// addKey reads the key in a bag with read and keeps it; one of another algorithm is passed over.
+func (s *bags) addKey(value *der.Reader, id []byte, read func([]byte) (*sm.PrivateKey, error)) error {
+	b := value.Raw()
+	if err := value.End(); err != nil {
+		return err
 	}
-	plain, err := s.decrypt(algorithm, ciphertext)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(plain)
-	return readPKCS8(plain)
-}
-
-// addKey returns a function that reads a key with read and keeps it.
-func (s *bags) addKey(read func([]byte) (*sm.PrivateKey, error)) func(b, id []byte) error {
-	return func(b, id []byte) error {
-		k, err := read(b)
-		if errors.Is(err, errOtherKey) {
-			s.other = err
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		s.keys = append(s.keys, keyBag{k, id})
+	k, err := read(b)
+	if errors.Is(err, errOtherKey) {
+		s.other = err
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	s.keys = append(s.keys, keyBag{k, id})
+	return nil
 }
 
-func (s *bags) addCert(bag *der.Reader, id []byte) error {
+func (s *bags) addCert(value *der.Reader, id []byte) error {
+	bag := value.Sequence()
+	value.End()
 	kind := bag.OID()
-	value := bag.Inside(der.Context(0, true))
-	if err := bag.Err(); err != nil {
+	explicit := bag.Inside(der.Context(0, true))
+	if err := bag.End(); err != nil {
 		return err
 	}
 	if !kind.Equal(oidX509) {
 		return nil
 	}
-	certificate := value.Octets(der.MaxItem)
-	if err := value.End(); err != nil {
+	certificate := explicit.Octets(der.MaxItem)
+	if err := explicit.End(); err != nil {
 		return err
 	}
 	info, err := readCertificate(certificate)

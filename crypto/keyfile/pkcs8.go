@@ -152,7 +152,7 @@ func (o *opener) encryptedPKCS8(b []byte) (*sm.PrivateKey, error) {
 	if err := r.End(); err != nil {
 		return nil, err
 	}
-	if len(o.passphrase) == 0 {
+	if len(o.passphrase) == 0 && !o.verified {
 		return nil, ErrNoPassphrase
 	}
 	plain, err := o.decrypt(algorithm, ciphertext)
