@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"kaibiao/crypto/seal"
+	"kaibiao/crypto/sm"
 )
 
 // MakeRecordJSON returns record.json, the opening record (开标记录) as data: made of entries and forms alone, so that
@@ -214,4 +215,16 @@ func (w *recordWriter) finding(name string, f *FindingBody) {
 		w.field("outcome", f.Outcome.String())
 		w.field("reason", f.Reason)
 	})
+}
+
+// NewRecordBody returns the RECORD that names these files.
+func NewRecordBody(files []NamedFile) (*RecordBody, error) {
+	b := &RecordBody{}
+	for _, f := range files {
+		if err := seal.CheckFileName(f.Name); err != nil {
+			return nil, err
+		}
+		b.Files = append(b.Files, RecordFile{Name: f.Name, Digest: sm.Sum(f.Data)})
+	}
+	return b, nil
 }

@@ -90,7 +90,7 @@ type Saved struct {
 	Notes    []*tlog.Note // ascending sizes
 	Tokens   []Token
 	Items    []Item
-	Evidence func(sm.Hash) []byte // nil if it is not there
+	Evidence map[sm.Hash][]byte // all of it, that of tokens too
 }
 
 // A Room (开标室) is a lot while it lives. One goroutine, that of [Room.Run], changes it: it orders what arrives by time,
@@ -183,6 +183,7 @@ func (r *Room) restore(saved Saved) error {
 	for _, it := range saved.Items {
 		r.restoreItem(it)
 	}
+	r.evidence = cloneMap(saved.Evidence)
 	var size uint64
 	for _, n := range saved.Notes {
 		size = max(size, n.Size)
@@ -247,7 +248,7 @@ func (r *Room) replay(saved Saved) error {
 			}
 		}
 		for ; i < j; i++ {
-			if err := r.replayEntry(saved.Entries[i], tick, saved.Evidence); err != nil {
+			if err := r.replayEntry(saved.Entries[i], tick); err != nil {
 				return fmt.Errorf("entry %d: %w", i, err)
 			}
 		}
@@ -259,16 +260,12 @@ func (r *Room) replay(saved Saved) error {
 	return nil
 }
 
-func (r *Room) replayEntry(te tlog.Entry, tick *tlog.Tick, find func(sm.Hash) []byte) error {
+func (r *Room) replayEntry(te tlog.Entry, tick *tlog.Tick) error {
 	e, err := ParseEntry(te.DER)
 	if err != nil {
 		return err
 	}
-	rec, err := Decode(r.anchor, e, te.Tick, te.Slot, func(h sm.Hash) []byte {
-		b := find(h)
-		r.evidence[h] = b
-		return b
-	})
+	rec, err := Decode(r.anchor, e, te.Tick, te.Slot, func(h sm.Hash) []byte { return r.evidence[h] })
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package opening
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 
+	"kaibiao/crypto/cert"
 	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
 	"kaibiao/timestamp"
@@ -303,11 +305,12 @@ func (r *Room) stamp(ctx context.Context, size uint64) {
 			continue
 		}
 		der, err := r.parts.Stamper.Stamp(ctx, k+1, n.Digest())
+		var tok *timestamp.Token
 		if err == nil {
-			_, err = timestamp.ParseToken(der)
+			tok, err = timestamp.ParseToken(der)
 		}
 		if err == nil {
-			err = r.addToken(ctx, Token{Size: size, TSA: k + 1, DER: der})
+			err = r.addToken(ctx, Token{Size: size, TSA: k + 1, DER: der}, tok)
 		}
 		if err != nil && ctx.Err() == nil {
 			r.parts.Warn("time-stamp authority %d gave no token for the checkpoint of size %d: %v", k+1, size, err)
@@ -315,15 +318,47 @@ func (r *Room) stamp(ctx context.Context, size uint64) {
 	}
 }
 
-func (r *Room) addToken(ctx context.Context, t Token) error {
+// addToken keeps a token and the revocation evidence for its chain.
+func (r *Room) addToken(ctx context.Context, t Token, tok *timestamp.Token) error {
+	var pieces [][]byte
+	if r.parts.Revocation != nil {
+		chain, err := r.tokenChain(t, tok)
+		if err != nil {
+			return err
+		}
+		pieces = r.parts.Revocation.Evidence(chain, tok.Time)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.parts.Journal.Append(ctx, Batch{Tokens: []Token{t}}); err != nil {
+	pieces = slices.DeleteFunc(pieces, func(p []byte) bool { return r.evidence[sm.Sum(p)] != nil })
+	if err := r.parts.Journal.Append(ctx, Batch{Tokens: []Token{t}, Evidence: pieces}); err != nil {
 		return err
+	}
+	for _, p := range pieces {
+		r.evidence[sm.Sum(p)] = p
 	}
 	r.tokens[t.Size] = append(r.tokens[t.Size], t)
 	r.touch()
 	return nil
+}
+
+// tokenChain returns the certificates of a token with the root that the Terms pin behind them.
+func (r *Room) tokenChain(t Token, tok *timestamp.Token) ([]*cert.Certificate, error) {
+	root, err := cert.Parse(r.params.Terms.TSAs[t.TSA-1].Root)
+	if err != nil {
+		return nil, err
+	}
+	var chain []*cert.Certificate
+	for _, raw := range tok.Certificates {
+		c, err := cert.Parse(raw)
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(c.Raw, root.Raw) {
+			chain = append(chain, c)
+		}
+	}
+	return append(chain, root), nil
 }
 
 // AddRecordFile keeps a file for the opening record, durably, before RECORD names it.
