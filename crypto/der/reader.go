@@ -233,8 +233,7 @@ func (r *Reader) Time() time.Time {
 		r.Fail("a time is missing")
 		return t
 	}
-	raw := r.in
-	ok, digits := false, 12
+	ok, digits, length := false, 12, r.in[1]
 	switch r.in[0] {
 	case TagUTCTime:
 		ok = r.in.ReadASN1UTCTime(&t)
@@ -245,8 +244,8 @@ func (r *Reader) Time() time.Time {
 		r.Fail("a time is expected (tag %#02x)", r.in[0])
 		return time.Time{}
 	}
-	// cryptobyte also takes offsets, and a UTCTime without seconds.
-	if !ok || int(raw[1]) != digits+1 || raw[2+digits] != 'Z' {
+	// cryptobyte also takes offsets, and a UTCTime without seconds: neither has this length.
+	if !ok || int(length) != digits+1 {
 		r.Fail("a time of whole seconds in UTC is expected")
 		return time.Time{}
 	}

@@ -145,6 +145,17 @@ func TestDecryptHostileCiphertexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	more, err := asn1.Marshal(struct {
+		X, Y     *big.Int
+		C3, C2   []byte
+		Surprise int
+	}{good.X, good.Y, good.C3, good.C2, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.Decrypt(nil, alter(func(s *sm2Cipher) { s.X.Lsh(s.X, 8) }), nil); !errors.Is(err, ErrPoint) {
+		t.Errorf("x of 33 octets: %v", err)
+	}
 	form := func(prefix byte) []byte { b := bytes.Clone(raw); b[0] = prefix; return b }
 	for name, in := range map[string][]byte{
 		"nothing":             nil,
@@ -169,6 +180,7 @@ func TestDecryptHostileCiphertexts(t *testing.T) {
 		"text cut":            alter(func(s *sm2Cipher) { s.C2 = s.C2[1:] }),
 		"text longer":         alter(func(s *sm2Cipher) { s.C2 = append(s.C2, 0) }),
 		"trailing octet":      append(bytes.Clone(c), 0),
+		"a further field":     more,
 		"raw, no text":        raw[:97],
 		"raw, cut":            raw[:98],
 		"compressed":          append([]byte{2 | raw[64]&1}, append(bytes.Clone(raw[1:33]), raw[65:]...)...),
