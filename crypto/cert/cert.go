@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"kaibiao/crypto/der"
@@ -50,7 +51,7 @@ var (
 )
 
 // A Certificate is a parsed X.509 certificate with an SM2 key and an SM2 signature (not yet verified). It is not
-// changed after [Parse] and safe for concurrent use; slices that methods return must not be modified.
+// changed after [Parse] and safe for concurrent use; Raw and slices that methods return must not be modified.
 type Certificate struct {
 	Raw []byte // the whole DER
 
@@ -139,10 +140,15 @@ func (c *Certificate) validAt(at time.Time) error {
 
 // short names the certificate in an error.
 func (c *Certificate) short() string {
+	return fmt.Sprintf("%s (serial %s)", clipped(c.Subject()), c.Serial())
+}
+
+// clipped quotes a name for an error, at most 200 characters of it.
+func clipped(name string) string {
 	const most = 200
-	s := []rune(c.Subject())
+	s := []rune(name)
 	if len(s) > most {
 		s = append(s[:most], '…')
 	}
-	return fmt.Sprintf("%q (serial %s)", string(s), c.Serial())
+	return strconv.Quote(string(s))
 }

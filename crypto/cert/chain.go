@@ -13,6 +13,7 @@ import (
 const (
 	MaxDepth  = 8
 	maxChecks = 128 // signatures verified in one search
+	maxChains = 16  // whole chains put to the test of evidence
 	maxHints  = 8   // CAs of a like name tried to explain a refusal
 )
 
@@ -66,6 +67,7 @@ type search struct {
 	distrusted func(sm.Hash) bool
 	accept     func([]*Certificate) error
 	checks     int
+	chains     int
 	reason     error
 	rank       int
 }
@@ -111,7 +113,7 @@ func (s *search) from(chain []*Certificate) []*Certificate {
 			return nil
 		}
 		if err := last.CheckSignature(issuer); err != nil {
-			s.refuse(depth, rankSignature, fmt.Errorf("%w: no key of the issuer %q in the trust file made the signature of %s: %w", ErrUntrusted, last.Issuer(), last.short(), err))
+			s.refuse(depth, rankSignature, fmt.Errorf("%w: no key of the issuer %s in the trust file made the signature of %s: %w", ErrUntrusted, clipped(last.Issuer()), last.short(), err))
 			continue
 		}
 		if err := s.judge(chain, issuer); err != nil {
@@ -154,6 +156,9 @@ func (s *search) complete(chain []*Certificate) error {
 			return err
 		}
 	}
+	if s.chains++; s.chains > maxChains {
+		return fmt.Errorf("%w: more than %d chains", ErrUntrusted, maxChains)
+	}
 	return s.accept(chain)
 }
 
@@ -186,14 +191,14 @@ func (s *search) unknown(c *Certificate, depth int) error {
 		return fmt.Errorf("%w: %s is self-signed and no root of the trust file", ErrUntrusted, c.short())
 	}
 	if like := s.trust.otherName(c); like != nil {
-		return fmt.Errorf("%w: the key of the CA %s made the signature of %s, but that names another issuer: %q; let the CA correct the name",
-			ErrUntrusted, like.short(), c.short(), c.Issuer())
+		return fmt.Errorf("%w: the key of the CA %s made the signature of %s, but that names another issuer: %s; let the CA correct the name",
+			ErrUntrusted, like.short(), c.short(), clipped(c.Issuer()))
 	}
 	return issuerUnknown(c)
 }
 
 func issuerUnknown(c *Certificate) error {
-	return fmt.Errorf("%w: issuer unknown: no certificate of %q, issuer of %s, is in the trust file", ErrUntrusted, c.Issuer(), c.short())
+	return fmt.Errorf("%w: issuer unknown: no certificate of %s, issuer of %s, is in the trust file", ErrUntrusted, clipped(c.Issuer()), c.short())
 }
 
 // otherName returns a CA that has one CN with the issuer of c and made the signature of c, though its name is another.

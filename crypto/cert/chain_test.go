@@ -167,7 +167,7 @@ func TestCertificatesOfOneAnotherEndTheSearch(t *testing.T) {
 	aByB := must(b.IntermediateOf(tpl))
 	trust := must(cert.NewTrust([][]byte{root.DER, b.DER, aByB.DER}))
 	for _, ca := range []*certtest.CA{a, b} {
-		if _, err := trust.Chain(leafOf(ca), noon, nil); !errors.Is(err, cert.ErrUntrusted) {
+		if _, err := trust.Chain(leafOf(ca), noon, nil); !errors.Is(err, cert.ErrUntrusted) || strings.Contains(err.Error(), "longer") {
 			t.Errorf("a loop: %v", err)
 		}
 	}

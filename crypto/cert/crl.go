@@ -235,13 +235,13 @@ func (c *CRL) Revoked(cert *Certificate) (time.Time, bool) {
 // CheckSignature reports whether issuer made the list: same name, cRLSign if it has a keyUsage, signature.
 func (c *CRL) CheckSignature(issuer *Certificate) error {
 	if c.issuer.key != issuer.subject.key {
-		return fmt.Errorf("%w: the CRL is of %q, not of %s", ErrUntrusted, c.Issuer(), issuer.short())
+		return fmt.Errorf("%w: the CRL is of %s, not of %s", ErrUntrusted, clipped(c.Issuer()), issuer.short())
 	}
 	if err := issuer.may(usageCRLSign, "sign CRLs"); err != nil {
 		return err
 	}
 	if err := c.signed.verify(issuer.key); err != nil {
-		return fmt.Errorf("%w: the CRL of %q: %w", ErrUntrusted, c.Issuer(), err)
+		return fmt.Errorf("%w: the CRL of %s: %w", ErrUntrusted, clipped(c.Issuer()), err)
 	}
 	return nil
 }
@@ -250,9 +250,9 @@ func (c *CRL) CheckSignature(issuer *Certificate) error {
 func (c *CRL) covers(cert *Certificate) error {
 	switch {
 	case c.scope.usersOnly && cert.IsCA():
-		return fmt.Errorf("the CRL of %q is for end entities only", c.Issuer())
+		return fmt.Errorf("the CRL of %s is for end entities only", clipped(c.Issuer()))
 	case c.scope.casOnly && !cert.IsCA():
-		return fmt.Errorf("the CRL of %q is for CA certificates only", c.Issuer())
+		return fmt.Errorf("the CRL of %s is for CA certificates only", clipped(c.Issuer()))
 	case c.scope.part == nil:
 		return nil
 	}
@@ -261,5 +261,5 @@ func (c *CRL) covers(cert *Certificate) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("the CRL of %q is a part of the list that is not named by %s", c.Issuer(), cert.short())
+	return fmt.Errorf("the CRL of %s is a part of the list that is not named by %s", clipped(c.Issuer()), cert.short())
 }

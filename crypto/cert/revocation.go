@@ -137,7 +137,7 @@ var errNotAbout = errors.New("about other certificates")
 // missing is ErrNoEvidence with the first reasons.
 func missing(c *Certificate, reasons []error) error {
 	if len(reasons) == 0 {
-		return fmt.Errorf("%w: no CRL or OCSP response of %q was given for %s", ErrNoEvidence, c.Issuer(), c.short())
+		return fmt.Errorf("%w: no CRL or OCSP response of %s was given for %s", ErrNoEvidence, clipped(c.Issuer()), c.short())
 	}
 	told := make([]string, 0, maxReasons)
 	for _, r := range reasons[:min(len(reasons), maxReasons)] {
@@ -154,7 +154,7 @@ func (e *Evidence) judgeCRL(crl *CRL, c, issuer *Certificate, at time.Time) erro
 		return err
 	}
 	if err := holds(crl.thisUpdate, crl.nextUpdate, at); err != nil {
-		return fmt.Errorf("the CRL of %q %w", crl.Issuer(), err)
+		return fmt.Errorf("the CRL of %s %w", clipped(crl.Issuer()), err)
 	}
 	if err := e.verifyCRL(crl, issuer); err != nil {
 		return err

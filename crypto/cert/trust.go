@@ -10,6 +10,9 @@ import (
 	"kaibiao/crypto/sm"
 )
 
+// maxRollovers bounds the signatures tried for certificates that name themselves as issuer but are no roots.
+const maxRollovers = 256
+
 // Trust is a trust file: the CA certificates, roots and intermediates, from which the agency lets chains be built.
 //
 //	trust file = SEQUENCE OF OCTET STRING (each one certificate, DER), ascending by certificate octets, none twice
@@ -19,6 +22,8 @@ import (
 // issuer is not there is allowed and leads nowhere; a certificate that bears its own name as issuer but is signed neither
 // by itself nor by another one of that name in the file is refused. Validity is judged by [Trust.Chain], at the time
 // asked for, not here.
+//
+// To find that out, no more than 256 signatures are tried in one file besides those of roots.
 //
 // A Trust is not changed after it was made and is safe for concurrent use.
 type Trust struct {
@@ -79,8 +84,9 @@ func parseTrust(b []byte) (*Trust, error) {
 	if err := r.End(); err != nil {
 		return nil, err
 	}
+	spare := maxRollovers
 	for _, c := range t.all {
-		if err := t.judge(c); err != nil {
+		if err := t.judge(c, &spare); err != nil {
 			return nil, err
 		}
 	}
@@ -98,8 +104,9 @@ func (t *Trust) add(c *Certificate) {
 	}
 }
 
-// judge checks what every certificate of the file must be, and notes the roots.
-func (t *Trust) judge(c *Certificate) error {
+// judge checks what every certificate of the file must be, and notes the roots. spare is how many more signatures may be
+// tried under other keys of the same name.
+func (t *Trust) judge(c *Certificate, spare *int) error {
 	if err := c.mayIssue(); err != nil {
 		return err
 	}
@@ -111,7 +118,10 @@ func (t *Trust) judge(c *Certificate) error {
 		t.roots[c.Hash()] = true
 		return nil
 	}
-	for _, other := range t.bySubject[c.issuer.key] {
+	for _, other := range t.issuers(c) {
+		if *spare--; *spare < 0 {
+			return fmt.Errorf("%w: more than %d signatures of certificates that name themselves as issuer were tried", ErrUntrusted, maxRollovers)
+		}
 		if c.CheckSignature(other) == nil {
 			return nil
 		}

@@ -129,3 +129,29 @@ func TestRolloverOfARootUnderOneName(t *testing.T) {
 		t.Error("a certificate that names itself as issuer, signed by nobody in the file, was taken")
 	}
 }
+
+func TestSignaturesTriedForATrustFileAreBounded(t *testing.T) {
+	t.Parallel()
+	// Many certificates of one name, certified by keys of that name that are not in the file: each would be tried with all.
+	tpl := certtest.CATemplate("CA")
+	root := must(certtest.NewRootOf(tpl))
+	all := [][]byte{root.DER}
+	for range 400 {
+		ca := must(root.IntermediateOf(tpl))
+		all = append(all, must(ca.IntermediateOf(tpl)).DER)
+	}
+	refused(t, second(cert.NewTrust(all)), cert.ErrUntrusted, "more than 256 signatures")
+	keys := []*sm.PrivateKey{}
+	for range 30 {
+		keys = append(keys, must(sm.GenerateKey()))
+	}
+	all = [][]byte{root.DER}
+	for _, k := range keys {
+		tpl.Key = k
+		tpl.Extensions = []certtest.Extension{{OID: []int{1, 2, 3}, Value: k.Bytes()}}
+		all = append(all, must(root.IntermediateOf(tpl)).DER)
+	}
+	if _, err := cert.NewTrust(all); err != nil {
+		t.Errorf("30 keys certified by one: %v", err)
+	}
+}

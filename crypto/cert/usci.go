@@ -25,8 +25,8 @@ const (
 )
 
 // CheckUSCI returns an error unless s is a 统一社会信用代码: 18 characters of the alphabet of GB 32100-2015 (digits and
-// capitals without I, O, S, V, Z), digits in places 3 to 8 (administrative division), the right check character
-// in the last place (clause 4: weights 3^i mod 31), and no citizen's number of GB 11643-1999 (17 digits with a possible
+// capitals without I, O, S, V, Z), no 0 in places 1 and 2 (registering department, kind of body), digits in places 3 to 8
+// (administrative division), the right check character in the last place (weights 3^i mod 31), and no citizen's number of GB 11643-1999 (17 digits with a possible
 // date of birth in places 7 to 14, check digit ISO 7064 MOD 11-2).
 func CheckUSCI(s string) error {
 	if len(s) != usciLength {
@@ -36,7 +36,7 @@ func CheckUSCI(s string) error {
 	for i := range usciLength {
 		v := strings.IndexByte(usciAlphabet, s[i])
 		switch {
-		case v < 0, i >= 2 && i < 8 && v > 9:
+		case v < 0, v == 0 && i < 2, v > 9 && i >= 2 && i < 8:
 			return fmt.Errorf("a 统一社会信用代码 cannot have this character in place %d", i+1)
 		case i < usciLength-1:
 			sum += v * weight
