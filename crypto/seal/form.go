@@ -204,7 +204,7 @@ func CheckFileName(name string) error {
 	case strings.ContainsAny(name, `/\`):
 		return errors.New(`a file name must not contain / or \`)
 	case name == "." || name == "..":
-		return errors.New("a file cannot be named . or ..")
+		return errors.New("a file cannot be named . or .. like a directory")
 	}
 	return der.CheckText(name)
 }

@@ -205,7 +205,7 @@ func digits(s string) bool {
 }
 
 func checkDate(value string) error {
-	if _, err := time.Parse(time.DateOnly, value); err != nil || len(value) != len(time.DateOnly) {
+	if day, err := time.Parse(time.DateOnly, value); err != nil || day.Format(time.DateOnly) != value {
 		return errors.New("a date is written 2026-11-24 and must be in the calendar")
 	}
 	return nil

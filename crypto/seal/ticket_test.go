@@ -83,7 +83,7 @@ func TestTicketSecretMustFitTheBid(t *testing.T) {
 	}
 }
 
-func TestTicketRules(t *testing.T) {
+func TestMakeTicketRules(t *testing.T) {
 	t.Parallel()
 	h := testHeader(t)
 	for name, iterations := range map[string]int{"no": 0, "few": MinIterations - 1, "many": MaxIterations + 1, "negative": -1} {
@@ -94,10 +94,36 @@ func TestTicketRules(t *testing.T) {
 	if _, err := MakeTicket(testSecret, h, nil, "", 0); err == nil {
 		t.Error("a ticket that nobody can open was made")
 	}
-	full := func() *Ticket {
-		return &Ticket{ParamsHash: sm.Hash{1}, Bid: BidID{2}, Wrap: testWrap, Salt: make([]byte, 16), Iterations: MinIterations,
-			Nonce: make([]byte, 12), Sealed: make([]byte, 48)}
+}
+
+func fullTicket() *Ticket {
+	return &Ticket{ParamsHash: sm.Hash{1}, Bid: BidID{2}, Wrap: testWrap, Salt: make([]byte, 16), Iterations: MinIterations,
+		Nonce: make([]byte, 12), Sealed: make([]byte, 48)}
+}
+
+// rawTicket writes x without asking whether it is allowed.
+func rawTicket(t *testing.T, x *Ticket) []byte {
+	t.Helper()
+	w := der.NewWriter()
+	w.Sequence(func(w *der.Writer) {
+		w.Text(ticketLabel)
+		w.Octets(x.ParamsHash[:])
+		w.Octets(x.Bid[:])
+		w.Octets(x.Wrap)
+		w.Octets(x.Salt)
+		w.Int(int64(x.Iterations))
+		w.Octets(x.Nonce)
+		w.Octets(x.Sealed)
+	})
+	b, err := w.Bytes()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return b
+}
+
+func TestTicketRules(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		change func(x *Ticket)
 		ok     bool
@@ -121,31 +147,16 @@ func TestTicketRules(t *testing.T) {
 		"wrap fills 8 KiB":     {func(x *Ticket) { x.Wrap = make([]byte, 8010) }, true},
 		"wrap more than 8 KiB": {func(x *Ticket) { x.Wrap = make([]byte, 8011) }, false},
 	} {
-		x := full()
+		x := fullTicket()
 		c.change(x)
 		if _, err := x.Marshal(); (err == nil) != c.ok {
 			t.Errorf("%s: Marshal: %v", name, err)
 		}
-		w := der.NewWriter()
-		w.Sequence(func(w *der.Writer) {
-			w.Text(ticketLabel)
-			w.Octets(x.ParamsHash[:])
-			w.Octets(x.Bid[:])
-			w.Octets(x.Wrap)
-			w.Octets(x.Salt)
-			w.Int(int64(x.Iterations))
-			w.Octets(x.Nonce)
-			w.Octets(x.Sealed)
-		})
-		b, err := w.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got, err := ParseTicket(b); (err == nil) != c.ok || (got != nil) != c.ok {
+		if got, err := ParseTicket(rawTicket(t, x)); (err == nil) != c.ok || (got != nil) != c.ok {
 			t.Errorf("%s: ParseTicket: %v", name, err)
 		}
 	}
-	b := mustMarshal(t, full())
+	b := mustMarshal(t, fullTicket())
 	for i := range b {
 		if _, err := ParseTicket(b[:i]); err == nil {
 			t.Errorf("cut to %d bytes: taken", i)

@@ -60,30 +60,34 @@ type vectorInput struct {
 			Choices              []string
 		}
 	}
-	Bids []struct {
-		Name                       string
-		Certificate, Nonce, KC, KB hexBytes
-		Form                       map[string]string
-		Client                     string
-		FactsEnvelope              hexBytes
-		Sections                   []struct {
-			Kind, Name string
-			Salt       hexBytes
-			Content    struct {
-				RepeatByteHex hexBytes `json:"repeat_byte_hex"`
-				Length        int64
-			}
+	Bids []vectorBid
+}
+
+type vectorBid struct {
+	Name                       string
+	Certificate, Nonce, KC, KB hexBytes
+	Form                       map[string]string
+	Client                     string
+	FactsEnvelope              hexBytes
+	Sections                   []struct {
+		Kind, Name string
+		Salt       hexBytes
+		Content    struct {
+			RepeatByteHex hexBytes `json:"repeat_byte_hex"`
+			Length        int64
 		}
 	}
 }
 
 type vectorOutput struct {
 	TermsDER, ParamsHash hexBytes
-	Bids                 map[string]struct {
-		Ctx, R, KF, KA, CF, CA, FormDER, HeaderDER, BidID, FactsDER, TicketAAD hexBytes
-		W, SK, SectionSM3, SectionRoots                                        []hexBytes
-		SectionLengths                                                         []int64
-	}
+	Bids                 map[string]vectorSealed
+}
+
+type vectorSealed struct {
+	Ctx, R, KF, KA, CF, CA, FormDER, HeaderDER, BidID, FactsDER, TicketAAD hexBytes
+	W, SK, SectionSM3, SectionRoots                                        []hexBytes
+	SectionLengths                                                         []int64
 }
 
 // schemaOf reads the schema out of Terms, skipping the fields before it.
@@ -117,89 +121,96 @@ func TestWorkedExample(t *testing.T) {
 	}
 	schema, raw := schemaOf(t, out.TermsDER)
 	checkSchema(t, schema, raw, in)
+	if len(in.Bids) != 3 {
+		t.Errorf("%d bids", len(in.Bids))
+	}
 	for _, bid := range in.Bids {
-		want := out.Bids[bid.Name]
-		equal := func(what string, got []byte, want []byte) {
-			t.Helper()
-			if !bytes.Equal(got, want) {
-				t.Errorf("bid %s: %s:\n got %x\nwant %x", bid.Name, what, got, want)
-			}
-		}
-		h := Header{ParamsHash: sm.Hash(out.ParamsHash), CertHash: sm.Sum(bid.Certificate), Nonce: [16]byte(bid.Nonce),
-			R: sm.PublicKey(want.R)}
-		for _, w := range want.W {
-			h.Shares = append(h.Shares, [32]byte(w))
-		}
-		ctx := h.Context()
-		equal("ctx", ctx, want.Ctx)
-		kF, kA := Halves([32]byte(bid.KB), ctx)
-		equal("kF", kF[:], want.KF)
-		equal("kA", kA[:], want.KA)
-		h.FormCommitment, h.FileCommitment = CommitForm(ctx, kF), CommitFile(ctx, kA)
-		equal("cF", h.FormCommitment[:], want.CF)
-		equal("cA", h.FileCommitment[:], want.CA)
+		t.Run(bid.Name, func(t *testing.T) { checkBid(t, bid, out.Bids[bid.Name], sm.Hash(out.ParamsHash), schema) })
+	}
+}
 
-		form := Form{Client: bid.Client}
-		for _, f := range schema {
-			form.Fields = append(form.Fields, Field{f.ID, bid.Form[f.ID]})
+func equal(t *testing.T, what string, got, want []byte) {
+	t.Helper()
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s:\n got %x\nwant %x", what, got, want)
+	}
+}
+
+// checkBid seals the bid anew and compares every value; then it opens what was sealed.
+func checkBid(t *testing.T, bid vectorBid, want vectorSealed, paramsHash sm.Hash, schema Schema) {
+	h := Header{ParamsHash: paramsHash, CertHash: sm.Sum(bid.Certificate), Nonce: [16]byte(bid.Nonce), R: sm.PublicKey(want.R)}
+	for _, w := range want.W {
+		h.Shares = append(h.Shares, [32]byte(w))
+	}
+	ctx := h.Context()
+	equal(t, "ctx", ctx, want.Ctx)
+	kF, kA := Halves([32]byte(bid.KB), ctx)
+	equal(t, "kF", kF[:], want.KF)
+	equal(t, "kA", kA[:], want.KA)
+	h.FormCommitment, h.FileCommitment = CommitForm(ctx, kF), CommitFile(ctx, kA)
+	equal(t, "cF", h.FormCommitment[:], want.CF)
+	equal(t, "cA", h.FileCommitment[:], want.CA)
+
+	form := bid.form(schema)
+	equal(t, "formDER", mustMarshal(t, form), want.FormDER)
+	for i, s := range bid.Sections {
+		key := FormKey([32]byte(bid.KC), kF, ctx)
+		if i > 0 {
+			key = FileKey([32]byte(bid.KC), kA, ctx, uint16(i))
 		}
-		for i, s := range bid.Sections {
-			if s.Kind == "file" {
-				form.Files = append(form.Files, File{s.Name, s.Content.Length})
-			}
-			_ = i
+		equal(t, "SK", key[:], want.SK[i])
+		kind, plain := bid.plain(t, i, form)
+		if kind == KindFacts {
+			equal(t, "factsDER", plain[:len(want.FactsDER)], want.FactsDER)
 		}
-		formDER, err := form.Marshal()
+		stored, section := sealed(t, key, Salt(s.Salt), plain, kind)
+		h.Sections = append(h.Sections, section)
+		if section.Length != want.SectionLengths[i] {
+			t.Errorf("section %d: length %d, want %d", i, section.Length, want.SectionLengths[i])
+		}
+		equal(t, "section root", section.Root[:], want.SectionRoots[i])
+		sum := sm.Sum(stored)
+		equal(t, "section SM3", sum[:], want.SectionSM3[i])
+		equal(t, "section opened", opened(t, key, stored), plain)
+	}
+	equal(t, "headerDER", mustMarshal(t, &h), want.HeaderDER)
+	id := h.ID()
+	equal(t, "bidId", id[:], want.BidID)
+	equal(t, "ticketAAD", (&Ticket{ParamsHash: h.ParamsHash, Bid: id}).aad(), want.TicketAAD)
+	if err := CheckHalf([32]byte(bid.KB), &h); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenForm(mustPlain(t, form), schema, &h); err != nil {
+		t.Error(err)
+	}
+}
+
+func (b vectorBid) form(schema Schema) *Form {
+	form := &Form{Client: b.Client}
+	for _, f := range schema {
+		form.Fields = append(form.Fields, Field{f.ID, b.Form[f.ID]})
+	}
+	for _, s := range b.Sections {
+		if s.Kind == "file" {
+			form.Files = append(form.Files, File{s.Name, s.Content.Length})
+		}
+	}
+	return form
+}
+
+func (b vectorBid) plain(t *testing.T, i int, form *Form) (Kind, []byte) {
+	t.Helper()
+	switch s := b.Sections[i]; s.Kind {
+	case "form":
+		return KindForm, mustPlain(t, form)
+	case "facts":
+		plain, err := MarshalFacts(b.FactsEnvelope)
 		if err != nil {
 			t.Fatal(err)
 		}
-		equal("formDER", formDER, want.FormDER)
-		var sections [][]byte
-		for i, s := range bid.Sections {
-			key, kind, plain := FileKey([32]byte(bid.KC), kA, ctx, max(1, uint16(i))), KindFile, []byte(nil)
-			switch s.Kind {
-			case "form":
-				key, kind = FormKey([32]byte(bid.KC), kF, ctx), KindForm
-				plain, err = form.Plain()
-			case "facts":
-				kind = KindFacts
-				plain, err = MarshalFacts(bid.FactsEnvelope)
-				equal("factsDER", plain[:len(want.FactsDER)], want.FactsDER)
-			case "file":
-				plain = bytes.Repeat(s.Content.RepeatByteHex, int(s.Content.Length))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			equal("SK", key[:], want.SK[i])
-			stored, section := sealed(t, key, Salt(s.Salt), plain, kind)
-			if section.Length != want.SectionLengths[i] {
-				t.Errorf("bid %s section %d: length %d, want %d", bid.Name, i, section.Length, want.SectionLengths[i])
-			}
-			equal("section root", section.Root[:], want.SectionRoots[i])
-			sum := sm.Sum(stored)
-			equal("section SM3", sum[:], want.SectionSM3[i])
-			h.Sections = append(h.Sections, section)
-			sections = append(sections, stored)
-			if got := opened(t, key, stored); !bytes.Equal(got, plain) {
-				t.Errorf("bid %s section %d opens to other bytes", bid.Name, i)
-			}
-		}
-		headerDER, err := h.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		equal("headerDER", headerDER, want.HeaderDER)
-		id := h.ID()
-		equal("bidId", id[:], want.BidID)
-		equal("ticketAAD", (&Ticket{ParamsHash: h.ParamsHash, Bid: id}).aad(), want.TicketAAD)
-		if err := CheckHalf([32]byte(bid.KB), &h); err != nil {
-			t.Error(err)
-		}
-		plain := opened(t, FormKey([32]byte(bid.KC), kF, ctx), sections[0])
-		if _, err := OpenForm(plain, schema, &h); err != nil {
-			t.Error(err)
-		}
+		return KindFacts, plain
+	default:
+		return KindFile, bytes.Repeat(s.Content.RepeatByteHex, int(s.Content.Length))
 	}
 }
 
