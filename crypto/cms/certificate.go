@@ -34,13 +34,15 @@ func parseCertificate(b []byte) (*certificate, error) {
 	rawOf(tbs, der.TagSequence) // validity
 	rawOf(tbs, der.TagSequence) // subject
 	spki := rawOf(tbs, der.TagSequence)
-	for tbs.More() {
-		if e := der.Context(3, true); tbs.Peek(e) {
-			c.keyID = readKeyID(tbs.Inside(e))
-		} else {
-			tbs.Raw() // issuerUniqueID, subjectUniqueID
+	for n := 1; n <= 2; n++ { // issuerUniqueID, subjectUniqueID
+		if tbs.Peek(der.Context(n, false)) {
+			tbs.Raw()
 		}
 	}
+	if e := der.Context(3, true); tbs.Peek(e) {
+		c.keyID = readKeyID(tbs.Inside(e))
+	}
+	tbs.End()
 	outer.Sequence()
 	outer.BitString()
 	outer.End()

@@ -284,6 +284,9 @@ func TestTwoSteps(t *testing.T) {
 		t.Fatal(candidates, err)
 	}
 	key := must(t)(p.key.Decrypt(nil, candidates[0], nil))
+	if bytes.Equal(key, make([]byte, sm.KeySize)) {
+		t.Error("the content key is not random")
+	}
 	if got, err := e.Open(key); err != nil || string(got) != "content" {
 		t.Errorf("%q, %v", got, err)
 	}
@@ -535,6 +538,39 @@ func TestDecryptErrorsSayNothing(t *testing.T) {
 			t.Errorf("octet %d: %v", i, err)
 		} else if err == nil && strings.Contains(string(got), "the content") {
 			t.Errorf("octet %d: unchanged", i)
+		}
+	}
+}
+
+func TestCheckCiphertext(t *testing.T) {
+	t.Parallel()
+	large := new(big.Int).Lsh(big.NewInt(1), 256)
+	cipher := func(x, y *big.Int, digest, key int) []byte {
+		w := der.NewWriter()
+		w.Sequence(func(w *der.Writer) {
+			w.BigInt(x)
+			w.BigInt(y)
+			w.Octets(make([]byte, digest))
+			w.Octets(make([]byte, key))
+		})
+		return must(t)(w.Bytes())
+	}
+	one := big.NewInt(1)
+	if err := checkCiphertext(cipher(one, one, 32, 16)); err != nil {
+		t.Error(err)
+	}
+	for name, c := range map[string][]byte{
+		"x negative":  cipher(big.NewInt(-1), one, 32, 16),
+		"y negative":  cipher(one, big.NewInt(-1), 32, 16),
+		"x large":     cipher(large, one, 32, 16),
+		"y large":     cipher(one, large, 32, 16),
+		"short C3":    cipher(one, one, 31, 16),
+		"empty key":   cipher(one, one, 32, 0),
+		"long key":    cipher(one, one, 32, 32),
+		"octet extra": append(cipher(one, one, 32, 16), 0),
+	} {
+		if checkCiphertext(c) == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

@@ -160,6 +160,7 @@ func TestCertificateKeys(t *testing.T) {
 		"zeros":           {spki(join(ec, sm2), make([]byte, 65)), "not a point"},
 		"infinity":        {spki(join(ec, sm2), []byte{0}), "not a point"},
 		"66 octets":       {spki(join(ec, sm2), append(bytes.Clone(c.key[:]), 0)), "not a point"},
+		"third field":     {element(t, der.TagSequence, append(bytes.Clone(good[2:]), null...)), "further field"},
 		"third parameter": {spki(join(ec, sm2, null), c.key[:]), "further field"},
 	} {
 		t.Run(name, func(t *testing.T) {

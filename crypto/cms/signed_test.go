@@ -198,8 +198,12 @@ func TestSignAttached(t *testing.T) {
 		!s.Signers[0].SignatureAlgorithm.OID.Equal(oidSM2WithSM3) {
 		t.Errorf("%+v", s)
 	}
-	if bytes.Compare(s.Certificates[0], s.Certificates[1]) >= 0 {
-		t.Error("certificates are not in DER's order")
+	turned := must(t)(SignAttached(ca.key, [][]byte{ca.cert, p.cert}, oidTSTInfo, []byte("a time"), nil))
+	for _, b := range [][]byte{b, turned} {
+		s, err := ParseSignedData(b)
+		if err != nil || bytes.Compare(s.Certificates[0], s.Certificates[1]) >= 0 {
+			t.Errorf("certificates are not in DER's order, %v", err)
+		}
 	}
 	got, err := s.Certificate(0)
 	if err != nil || !bytes.Equal(got, p.cert) {
