@@ -8,7 +8,7 @@ import "fmt"
 //
 // An implicitly tagged OCTET STRING in segments can be told from an explicit tag only by its place: [0] as third field
 // of a SEQUENCE behind an OBJECT IDENTIFIER and a SEQUENCE, where RFC 5652 clause 6.1 has encryptedContent, is made
-// primitive if it holds OCTET STRINGs only. Contents of primitive elements stay as they are, also where an OCTET
+// primitive if it holds OCTET STRINGs and nothing else; an empty one stays. Contents of primitive elements stay as they are, also where an OCTET
 // STRING holds BER again, and the elements of a SET keep their order.
 //
 // The result passes [Check] with the same max; a result that would be longer is refused. Limits are those of [Check],
@@ -99,12 +99,15 @@ func (c *converter) children(parent byte, in []byte, open bool, depth int) (rest
 	}
 }
 
-// encryptedContent makes the element at out[start:] primitive if it is a constructed [0] of OCTET STRINGs.
+// encryptedContent makes the element at out[start:] primitive if it is a constructed [0] of one OCTET STRING or more.
 func (c *converter) encryptedContent(start int) {
 	if c.out[start] != Context(0, true) {
 		return
 	}
-	_, head, _, _ := header(c.out[start:])
+	_, head, length, _ := header(c.out[start:])
+	if length == 0 {
+		return
+	}
 	for body := c.out[start+head:]; len(body) > 0; {
 		tag, h, l, _ := header(body)
 		if tag != TagOctetString {
