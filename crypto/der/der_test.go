@@ -105,7 +105,7 @@ func hostile() map[string][]byte {
 	}
 	wide := bytes.Repeat([]byte{0x30, 0}, many)
 	wide = append(appendHeader(nil, TagSequence, len(wide)), wide...)
-	// Fifteen levels, each of them around nearly all of it.
+	// All levels but one, each of them around nearly all of it.
 	thick := bytes.Repeat([]byte{5, 0}, many)
 	for range MaxDepth - 1 {
 		thick = append(appendHeader(nil, TagSequence, len(thick)), thick...)
