@@ -275,6 +275,7 @@ func TestACRLNeedsAnIssuerThatMaySignIt(t *testing.T) {
 	h.ca = must(h.root.IntermediateOf(tpl))
 	h.trust, h.leaf = must(certtest.Trust(h.ca)), h.issue()
 	refused(t, h.check(must(h.ca.CRL(noon, noon.Add(time.Hour)))), cert.ErrNoEvidence, "may not sign CRLs")
+	refused(t, must(cert.ParseCRL(must(h.ca.CRL(noon, noon.Add(time.Hour))))).CheckSignature(must(h.ca.Parse())), cert.ErrUsage, "may not sign CRLs")
 	if err := h.check(must(h.ca.OCSP(h.leaf.Raw, noon, noon.Add(time.Hour)))); err != nil {
 		t.Errorf("OCSP by that CA: %v", err)
 	}
