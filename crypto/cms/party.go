@@ -170,7 +170,7 @@ func checkContent(content []byte) error {
 		return fmt.Errorf("content of a party signature: %w", err)
 	}
 	if !bytes.HasPrefix(label, []byte(sm.Prefix)) {
-		return fmt.Errorf("content of a party signature: it does not begin with a label %q...", sm.Prefix)
+		return fmt.Errorf("content of a party signature: it does not begin with a label of the protocol (%q)", sm.Prefix)
 	}
 	return nil
 }

@@ -5,180 +5,13 @@ import (
 	"encoding/asn1"
 	"encoding/hex"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 
 	"kaibiao/crypto/der"
 	"kaibiao/crypto/sm"
-
-	"github.com/emmansun/gmsm/pkcs7"
 )
 
 var oidTSTInfo = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 1, 4}
-
-// Samples by CAs, time stamp authorities and other toolkits. reason is that of the refusal, "" if the signature
-// verifies with the certificate in the message (or if there is no signer to verify).
-func TestInteropSignedData(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ file, parse, verify string }{
-		{"cms/cegnseal-gmsigned-sig501-raw-rs.der", "", ""},
-		{"cms/gmsm-cfca-attach.der", "", ""},
-		{"tsp/bjca-gmsigned-token.der", "", ""},
-		{"tsp/dca-pkcs7-token-sm2.der", "", ""},
-		{"cms/p7b-root-gm.der", "", "the message has no signer"},
-		{"cms/p7b-two-sm2-certs.der", "", "the message has no signer"},
-		{"cms/tax-gmsigned-nocert-2.der", "", "none of the 0 certificates"},
-		{"cms/tax-gmsigned-nocert-3.der", "", "none of the 0 certificates"},
-		{"cms/tax-gmsigned-nocert-4.der", "", "none of the 0 certificates"},
-		{"cms/tax-gmsigned-nocert-5.der", "", "none of the 0 certificates"},
-		{"cms/ynca-gmsigned-detached-1.der", "", "the content is not in the message"},
-		{"cms/ynca-gmsigned-detached-2.der", "", "the content is not in the message"},
-		{"cms/ynca-gmsigned-detached-3.der", "", "the content is not in the message"},
-		{"cms/easyofd-gmsigned-attrs-2.der", "BER with an indefinite length", ""},
-		{"cms/p7b-ber-indefinite.der", "BER with an indefinite length", ""},
-		{"cms/fuzz-cms-signed.der", "BER with an indefinite length", ""},
-		{"cms/gm-envelopeddata-1.der", "the message is GB/T 35275 EnvelopedData", ""},
-		{"cms/gm-signedandenveloped-mcsca.der", "the message is GB/T 35275 SignedAndEnvelopedData", ""},
-		{"cms/pkcs7oid-signedandenveloped-typo-oid.der", "the message is PKCS #7 SignedAndEnvelopedData", ""},
-	} {
-		t.Run(c.file, func(t *testing.T) {
-			b := interop(t, c.file)
-			s, err := ParseSignedData(b)
-			if c.parse != "" {
-				refused(t, err, c.parse)
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if again := must(t)(s.marshal()); !bytes.Equal(again, b) {
-				t.Error("parsed and written again it differs")
-			}
-			certificate, err := s.Certificate(0)
-			if err == nil {
-				err = s.VerifySigner(0, nil, certificate)
-			}
-			if c.verify != "" {
-				refused(t, err, c.verify)
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			checkAltered(t, s, certificate)
-		})
-	}
-}
-
-// checkAltered makes sure that what verified does not verify once content, signature or an attribute is changed.
-func checkAltered(t *testing.T, s *SignedData, certificate []byte) {
-	t.Helper()
-	change := func(b []byte) []byte {
-		b = bytes.Clone(b)
-		b[len(b)-1] ^= 1
-		return b
-	}
-	c := *s
-	c.Content = change(s.Content)
-	if err := c.VerifySigner(0, nil, certificate); !errors.Is(err, sm.ErrSignature) {
-		t.Errorf("content changed: %v", err)
-	}
-	c = *s
-	c.Signers = []SignerInfo{s.Signers[0]}
-	c.Signers[0].Signature = change(s.Signers[0].Signature)
-	if err := c.VerifySigner(0, nil, certificate); !errors.Is(err, sm.ErrSignature) {
-		t.Errorf("signature changed: %v", err)
-	}
-	for i := range s.Signers[0].SignedAttributes {
-		c.Signers[0] = s.Signers[0]
-		c.Signers[0].SignedAttributes = append([]Attribute{}, s.Signers[0].SignedAttributes...)
-		a := &c.Signers[0].SignedAttributes[i]
-		a.Values = [][]byte{change(a.Values[0])}
-		if err := c.VerifySigner(0, nil, certificate); err == nil {
-			t.Errorf("attribute %s changed: accepted", a.Type)
-		}
-	}
-}
-
-// YNCA signs its attributes in an order that is not DER's. Their contents are not in the collection; the signature over
-// the attributes, and the order, can be judged without.
-func TestInteropAttributeOrder(t *testing.T) {
-	t.Parallel()
-	for _, file := range []string{"ynca-gmsigned-detached-1.der", "ynca-gmsigned-detached-2.der", "ynca-gmsigned-detached-3.der"} {
-		s, err := ParseSignedData(interop(t, "cms/"+file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		signer := s.Signers[0]
-		c, err := parseCertificate(s.Certificates[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		w := der.NewWriter()
-		writeAttributes(w, der.TagSet, signer.SignedAttributes)
-		if err := signer.verify(c.key, must(t)(w.Bytes())); err != nil {
-			t.Errorf("%s: %v", file, err)
-		}
-		if err := signer.checkOrder(); !errors.Is(err, ErrOrder) {
-			t.Errorf("%s: %v", file, err)
-		}
-		refused(t, s.VerifySigner(0, []byte("another content"), s.Certificates[0]), "message-digest")
-	}
-}
-
-// Every file of other kinds is refused, by name where the kind is known, and no file cut anywhere is accepted.
-func TestInteropOtherKinds(t *testing.T) {
-	t.Parallel()
-	dir := interopDir(t)
-	for _, folder := range []string{"seal", "key", "p12", "csr", "crl", "cert"} {
-		files, err := filepath.Glob(filepath.Join(dir, folder, "*"))
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%s: %d files, %v", folder, len(files), err)
-		}
-		for _, f := range files {
-			b, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, signed := ParseSignedData(b)
-			_, enveloped := ParseEnvelopedData(b)
-			if signed == nil || enveloped == nil {
-				t.Errorf("%s is taken for a message", f)
-				continue
-			}
-			if named := errors.Is(signed, ErrUnsupported); !named && (folder == "cert" || folder == "key" || folder == "csr") {
-				t.Errorf("%s: its kind is not named: %v", f, signed)
-			}
-		}
-	}
-}
-
-func TestInteropCut(t *testing.T) {
-	t.Parallel()
-	dir := interopDir(t)
-	for _, pattern := range []string{"cms/*", "tsp/*"} {
-		files, _ := filepath.Glob(filepath.Join(dir, pattern))
-		if len(files) == 0 {
-			t.Fatal("no files")
-		}
-		for _, f := range files {
-			b, err := os.ReadFile(f)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for n := range b {
-				_, signed := ParseSignedData(b[:n])
-				_, enveloped := ParseEnvelopedData(b[:n])
-				if signed == nil || enveloped == nil {
-					t.Fatalf("%s cut to %d octets: accepted", f, n)
-				}
-			}
-		}
-	}
-}
 
 func TestSignAttached(t *testing.T) {
 	t.Parallel()
@@ -481,100 +314,25 @@ func repeat[T any](v T, n int) []T {
 	return all
 }
 
-// gmsm as a peer: attached and detached, with signed attributes.
-func TestSignedDataByGmsm(t *testing.T) {
+// Without signed attributes a content that could be a set of them, in DER or not, is refused; text is not.
+func TestBareContent(t *testing.T) {
 	t.Parallel()
-	p := newParty(t)
-	for _, gm := range []bool{true, false} {
-		for _, detached := range []bool{true, false} {
-			content := []byte("content")
-			build := pkcs7.NewSignedData
-			if gm {
-				build = pkcs7.NewSMSignedData
-			}
-			sd, err := build(content)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sd.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSM3)
-			if err := sd.AddSigner(p.smx(t), p.key, pkcs7.SignerInfoConfig{}); err != nil {
-				t.Fatal(err)
-			}
-			if detached {
-				sd.Detach()
-			}
-			b := must(t)(sd.Finish())
-			s, err := ParseSignedData(b)
-			if err != nil {
-				t.Fatalf("GB/T %v, detached %v: %v", gm, detached, err)
-			}
-			if again := must(t)(s.marshal()); !bytes.Equal(again, b) {
-				t.Error("parsed and written again it differs")
-			}
-			if err := s.VerifySigner(0, content, p.cert); err != nil {
-				t.Errorf("GB/T %v, detached %v: %v", gm, detached, err)
-			}
-			if err := s.VerifySigner(0, []byte("other"), p.cert); err == nil {
-				t.Errorf("GB/T %v, detached %v: other content accepted", gm, detached)
-			}
+	contentType := oidDER(t, oidContentType)
+	for name, c := range map[string]struct {
+		content []byte
+		good    bool
+	}{
+		"nothing":        {nil, true},
+		"text":           {[]byte("1 million and 000 yuan"), true},
+		"digit":          {[]byte("1"), true},
+		"DER set":        {element(t, der.TagSet, null), false},
+		"empty set":      {[]byte{der.TagSet, 0}, false},
+		"BER set":        {bytes.Join([][]byte{{0x31, 0x80, 0x30, 0x80}, contentType, {0, 0, 0, 0}}, nil), false},
+		"long lengths":   {bytes.Join([][]byte{{0x31, 0x83, 0, 0, 13, 0x30, 11}, contentType}, nil), false},
+		"another's type": {append([]byte{der.TagSequence, 11}, contentType...), true},
+	} {
+		if err := checkBare(oidData, c.content); (err == nil) != c.good {
+			t.Errorf("%s: %v", name, err)
 		}
-	}
-}
-
-// gmsm verifies our attached message once the signature has the one name it knows.
-func TestSignAttachedByGmsm(t *testing.T) {
-	t.Parallel()
-	p := newParty(t)
-	b := must(t)(SignAttached(p.key, [][]byte{p.cert}, oidTSTInfo, []byte("a time"), nil))
-	renamed := altered(t, b, func(s *SignedData) { s.Signers[0].SignatureAlgorithm.OID = oidSM2Sign })
-	p7, err := pkcs7.Parse(renamed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p7.Verify(); err != nil {
-		t.Error(err)
-	}
-}
-
-// OpenSSL reads the message, and verifies the signature value over the set of attributes with its own SM2.
-func TestSignAttachedByOpenSSL(t *testing.T) {
-	t.Parallel()
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("not supplied: openssl")
-	}
-	dir := t.TempDir()
-	write := func(name string, b []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	run := func(args ...string) string {
-		out, err := exec.Command(openssl, args...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("openssl %v: %v\n%s", args, err, out)
-		}
-		return string(out)
-	}
-	p := newParty(t)
-	b := must(t)(SignAttached(p.key, [][]byte{p.cert}, oidTSTInfo, []byte("a time"), nil))
-	out := run("cms", "-cmsout", "-print", "-inform", "DER", "-in", write("message.der", b))
-	if !strings.Contains(out, "SM2-with-SM3") || !strings.Contains(out, "messageDigest") {
-		t.Errorf("openssl reads something else:\n%s", out)
-	}
-	s, err := ParseSignedData(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := der.NewWriter()
-	writeAttributes(w, der.TagSet, s.Signers[0].SignedAttributes)
-	public := run("x509", "-inform", "DER", "-in", write("cert.der", p.cert), "-noout", "-pubkey")
-	out = run("pkeyutl", "-verify", "-pubin", "-inkey", write("key.pem", []byte(public)), "-rawin", "-digest", "sm3",
-		"-pkeyopt", "distid:"+sm.UserID, "-in", write("attributes.der", must(t)(w.Bytes())),
-		"-sigfile", write("signature.der", s.Signers[0].Signature))
-	if !strings.Contains(out, "Signature Verified Successfully") {
-		t.Errorf("openssl: %s", out)
 	}
 }

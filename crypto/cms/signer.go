@@ -145,11 +145,18 @@ func checkBare(contentType asn1.ObjectIdentifier, content []byte) error {
 	if !isData(contentType) {
 		return fmt.Errorf("a content of type %s is signed without attributes: only data may be", name(contentType))
 	}
-	if len(content) > 0 && content[0] == der.TagSet && der.Check(content, len(content)) == nil {
+	if len(content) == 0 || content[0] != der.TagSet {
+		return nil
+	}
+	if bytes.Contains(content, pkcs9) || der.Check(content, len(content)) == nil {
 		return errors.New("the content is a set of attributes: the signature may have been made for another message")
 	}
 	return nil
 }
+
+// pkcs9 begins the identifiers of content-type and message-digest, which a set of signed attributes holds in whatever
+// encoding: a content may be text that begins with a 1 (the octet of SET), but not with these in it.
+var pkcs9 = []byte{0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09}
 
 // isData reports whether a content type is plain data. Some CAs write one of its two names outside and the other one
 // into the signed attributes.
