@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 )
 
 // Limits of one transaction: a group ends after the batch that reaches one of them.
@@ -43,11 +44,12 @@ func (s *Store) Run(ctx context.Context) error {
 		case <-s.wake:
 		}
 		for group := s.take(); len(group) > 0; group = s.take() {
-			if err := s.commitGroup(group); err != nil {
-				return err
-			}
-			if ctx.Err() != nil {
+			err := s.commitGroup(group)
+			if ctx.Err() != nil && err == nil || errors.Is(err, ErrClosed) {
 				return nil
+			}
+			if err != nil {
+				return err
 			}
 		}
 		if s.isClosed() {
@@ -155,11 +157,14 @@ func finish(ops []*op, err error) {
 	}
 }
 
-// commitGroup writes a group in one transaction and answers each op. An error means that the Store is broken.
+// commitGroup writes a group in one transaction and answers each op. An error is ErrBroken, or ErrClosed.
 func (s *Store) commitGroup(group []*op) error {
 	refused := make([]error, len(group))
 	err := guard(func() error { return s.transact(group, refused) })
-	if err != nil {
+	switch {
+	case errors.Is(err, berrors.ErrDatabaseNotOpen): // closed since the group was taken
+		err = ErrClosed
+	case err != nil:
 		err = fmt.Errorf("%w: %w", ErrBroken, err)
 		s.mu.Lock()
 		s.broken = err

@@ -7,8 +7,9 @@
 // What was acknowledged is durable: [Lot.Append] returns nil after the data and the file's header have been synced.
 // What is read was checked: each stored value carries a digest over its lot, its kind, its key and itself; each entry's
 // digest also covers the digest of the entry before it, and the lot's head holds the last one and, for every other
-// kind, the number of records and the sum of their digests. A flipped bit, and a record that was moved, swapped or
-// dropped, come back as [ErrCorrupt] and never as data. The digests have no key: they are against failing hardware and
+// kind, the number of records and the sum of their digests. A flipped bit, and a record that was moved or swapped, come
+// back as [ErrCorrupt] and never as data. A record that is gone is noticed by whoever reads entries; of other kinds a
+// reader finds nothing, and [Store.Scrub] finds out. The digests have no key: they are against failing hardware and
 // careless hands; against a dishonest operator stand the checkpoints and their cosignatures.
 //
 // Everything that writes goes through [Store.Run], one goroutine: whatever is due when it is free, of all lots, goes

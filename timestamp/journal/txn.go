@@ -25,8 +25,11 @@ type txn struct{ tx *bbolt.Tx }
 
 func (t *txn) format() (*format, error) {
 	b := t.tx.Bucket(bucketFormat)
-	if b == nil {
+	switch {
+	case b == nil && t.tx.Bucket(bucketLots) == nil:
 		return nil, ErrFormat
+	case b == nil:
+		return nil, corrupt(sm.Hash{}, kindFormat, bucketFormat, "the bucket of the format is missing")
 	}
 	_, payload, err := open(sm.Hash{}, kindFormat, keyFormat, b.Get(keyFormat))
 	if err != nil {
