@@ -1,0 +1,160 @@
+// Package bidder is what a bidder's (投标人) program does: check a lot before trusting it, seal a bid, keep the ticket,
+// check receipts, confirm. It is pure: no disk and no network, so that the command line, the local agent and the browser
+// share it.
+//
+// Nothing is sealed before the anchor from the tender notice fits the Params ([Open]), and nothing is uploaded or
+// confirmed before a checkpoint of that very log carries w cosignatures ([Lot.CheckCheckpoint]): custodians' keys are
+// tied to these Params by their cosignatures alone.
+package bidder
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"kaibiao/crypto/cert"
+	"kaibiao/crypto/cms"
+	"kaibiao/crypto/sm"
+	"kaibiao/opening"
+	"kaibiao/timestamp/tlog"
+)
+
+// Sentinels a program decides by.
+var (
+	// ErrAnchor: the Params are not those of the notice. Do not go on.
+	ErrAnchor = errors.New("the lot's parameters are not those of the notice: the anchor differs")
+	// ErrNotWitnessed: too few custodians cosigned the checkpoint. Wait and ask again.
+	ErrNotWitnessed = errors.New("too few custodians have cosigned the log yet: nothing may be uploaded or confirmed")
+)
+
+// A Lot is a lot whose Params have passed every check that a bidder can make.
+type Lot struct {
+	Params *opening.Params
+	Trust  *cert.Trust
+	Anchor sm.Hash
+}
+
+// Open checks Params and trust file against the anchor, typed or scanned from the notice. insecure allows a custodian set
+// that is too small (rehearsals only).
+func Open(params, trust []byte, anchor sm.Hash, insecure bool) (*Lot, error) {
+	p, err := opening.ParseParams(params)
+	if err != nil {
+		return nil, err
+	}
+	if p.Hash() != anchor {
+		return nil, fmt.Errorf("%w: the notice says %x, the server's have %x", ErrAnchor, anchor, p.Hash())
+	}
+	t, err := cert.ParseTrust(trust)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Check(t, insecure); err != nil {
+		return nil, err
+	}
+	return &Lot{Params: p, Trust: t, Anchor: anchor}, nil
+}
+
+// CheckCheckpoint checks a checkpoint of the lot: log signature and at least w cosignatures.
+func (l *Lot) CheckCheckpoint(text []byte) (*tlog.Note, error) {
+	n, err := tlog.ParseNote(text)
+	if err != nil {
+		return nil, err
+	}
+	if n.Origin != tlog.Origin(l.Anchor) {
+		return nil, errors.New("the checkpoint is of another lot")
+	}
+	v, err := n.Verify(l.Params.Terms.LogKey, l.Params.V())
+	if err != nil {
+		return nil, err
+	}
+	if v.Custodians() < l.Params.Terms.W {
+		return n, fmt.Errorf("%w: %d of %d", ErrNotWitnessed, v.Custodians(), l.Params.Terms.W)
+	}
+	return n, nil
+}
+
+// An Identity is a bidder's dual certificate: signing certificate and key, and the encryption certificate or nil.
+type Identity struct {
+	Certificate []byte
+	Key         crypto.Signer
+	Encryption  []byte
+}
+
+// Check makes sure that the certificate will be accepted as far as that can be said here: chain to the lot's trust file,
+// key use, USCI. Revocation is the server's to judge.
+func (l *Lot) Check(id Identity, at opening.Instant) (usci string, err error) {
+	c, err := cert.Parse(id.Certificate)
+	if err != nil {
+		return "", err
+	}
+	if err := c.MaySign(); err != nil {
+		return "", err
+	}
+	if _, err := l.Trust.Chain(c, at.Time(), nil); err != nil {
+		return "", err
+	}
+	return c.USCI()
+}
+
+// Sign makes a submission of a body with the bidder's signature.
+func (l *Lot) Sign(b opening.Body, id Identity) (opening.Submission, error) {
+	body, err := opening.MarshalBody(l.Anchor, b)
+	if err != nil {
+		return opening.Submission{}, err
+	}
+	sig, err := cms.Sign(id.Key, id.Certificate, body)
+	if err != nil {
+		return opening.Submission{}, err
+	}
+	return opening.Submission{Kind: b.Kind(), Body: body, Signatures: [][]byte{sig}}, nil
+}
+
+// A Receipt is one that has been checked.
+type Receipt struct {
+	*opening.Receipt
+	Entry *opening.Entry
+	Form  int // 1: the operator's word, 2: cosigned by at least w custodians
+}
+
+// CheckReceipt checks that a receipt is for this body in this lot's log. earlier, if not nil, is a receipt checked before
+// for the same entry: the new one must be for the same place, and newer by a proof that the caller checks with
+// [tlog.Consistency] if it has one.
+func (l *Lot) CheckReceipt(text, body []byte, earlier *Receipt) (*Receipt, error) {
+	r, err := opening.ParseReceipt(text)
+	if err != nil {
+		return nil, err
+	}
+	e, v, err := r.Verify(l.Params)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(e.Body, body) {
+		return nil, errors.New("the receipt is for something else than what was submitted")
+	}
+	if earlier != nil && (earlier.Tick != r.Tick || earlier.Slot != r.Slot || !bytes.Equal(earlier.Receipt.Entry, r.Entry)) {
+		return nil, errors.New("the receipt is for another place in the log than the first one: keep both, they prove that the server is dishonest")
+	}
+	return &Receipt{Receipt: r, Entry: e, Form: l.Params.Form(v)}, nil
+}
+
+// CheckRefusal checks a signed refusal of these bytes.
+func (l *Lot) CheckRefusal(statement, body []byte) (*opening.Statement, error) {
+	st, err := opening.ParseStatement(statement, l.Anchor)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := st.SignerAmong([]sm.PublicKey{l.Params.Terms.LogKey}); err != nil {
+		return nil, fmt.Errorf("the refusal is not signed by the lot's log: %w", err)
+	}
+	if st.Label != opening.StatementRefusal || st.Digest != sm.Sum(body) {
+		return nil, errors.New("the refusal is about something else")
+	}
+	return st, nil
+}
+
+func random32() (b [32]byte) {
+	rand.Read(b[:])
+	return b
+}
