@@ -1,6 +1,7 @@
 package tlog
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,15 +13,14 @@ import (
 
 // entriesOf returns some entries in ascending ticks below size.
 func entriesOf(size uint64) []Entry {
-	var out []Entry
 	if size == 0 {
-		return out
+		return nil
 	}
+	out := []Entry{{0, 7, []byte("first")}, {size - 1, 8, []byte("last")}}
 	for range 200 {
 		out = append(out, Entry{rand.Uint64N(size), uint16(rand.IntN(Slots)), sm.U64(rand.Uint64())})
 	}
-	out = append(out, Entry{0, 7, []byte("first")}, Entry{size - 1, 8, []byte("last")})
-	slices.SortStableFunc(out, func(a, b Entry) int { return int(a.Tick) - int(b.Tick) })
+	slices.SortFunc(out, func(a, b Entry) int { return cmp.Or(cmp.Compare(a.Tick, b.Tick), cmp.Compare(a.Slot, b.Slot)) })
 	return slices.CompactFunc(out, func(a, b Entry) bool { return a.Tick == b.Tick && a.Slot == b.Slot })
 }
 

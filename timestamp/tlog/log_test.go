@@ -161,8 +161,17 @@ func TestSnapshotStays(t *testing.T) {
 		l.Append(d)
 	}
 	readers.Wait()
+	if l.Root() != naiveRoot(leaves) {
+		t.Error("reading a snapshot changed the log")
+	}
+	l = logOf(leaves[:500])
+	s = l.Snapshot()
+	l.Append(leaves[500])
 	for range 300 {
 		s.Append(sm.Hash{1})
+	}
+	for _, d := range leaves[501:] {
+		l.Append(d)
 	}
 	if l.Root() != naiveRoot(leaves) {
 		t.Error("appending to a snapshot changed the log")
