@@ -17,7 +17,8 @@ import (
 // are content-type, message-digest and attrs, in DER's order; the signature's name is [SM2WithSM3]. All certificates
 // go into the message, in DER's order, none twice. contentType must not be data: an RFC 3161 token is the use. The
 // result is verified before it is returned.
-func SignAttached(key crypto.Signer, certificates [][]byte, contentType asn1.ObjectIdentifier, content []byte, attrs []Attribute) ([]byte, error) {
+func SignAttached(key crypto.Signer, certificates [][]byte, contentType asn1.ObjectIdentifier, content []byte,
+	attrs []Attribute) ([]byte, error) {
 	if len(certificates) == 0 {
 		return nil, errors.New("the signer's certificate is missing")
 	}

@@ -222,7 +222,8 @@ func wrap(oid asn1.ObjectIdentifier, content func(w *der.Writer)) ([]byte, error
 	})
 	b, err := w.Bytes()
 	if err == nil && len(b) > MaxMessage {
-		return nil, fmt.Errorf("a message of %d octets, at most %d are allowed: sign it detached, or encrypt less", len(b), MaxMessage)
+		return nil, fmt.Errorf("a message of %d octets, at most %d are allowed: sign it detached, or encrypt less",
+			len(b), MaxMessage)
 	}
 	return b, err
 }

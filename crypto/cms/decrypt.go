@@ -39,7 +39,8 @@ func DecryptSigned(enveloped []byte, key crypto.Decrypter, certificate []byte) (
 		return nil, nil, err
 	}
 	if e.Signed == nil {
-		return nil, nil, fmt.Errorf("%w: the message is %s where %s is expected", ErrUnsupported, name(e.OID), name(oidGMSignedAndEnveloped))
+		return nil, nil, fmt.Errorf("%w: the message is %s where %s is expected",
+			ErrUnsupported, name(e.OID), name(oidGMSignedAndEnveloped))
 	}
 	if len(e.Signed.Signers) == 0 {
 		return nil, nil, errors.New("the message has no signer")

@@ -165,8 +165,8 @@ func (s *SignedData) noSigner(i int) error {
 //
 // With signed attributes, content-type and message-digest must be there once and be right (RFC 5652 clauses 5.4, 5.6;
 // the two names of plain data count as one). Without them the content type must be plain data and the content must not
-// itself be a set of attributes, so that no signature over attributes passes as one over a content. [ErrOrder] comes last: then all
-// else is right.
+// itself be a set of attributes, so that no signature over attributes passes as one over a content. [ErrOrder] comes
+// last: then all else is right.
 func (s *SignedData) VerifySigner(i int, content, certificate []byte) error {
 	if i < 0 || i >= len(s.Signers) {
 		return s.noSigner(i)
