@@ -34,6 +34,13 @@ func openFile(path string, flag int) (file, error) {
 	return osFile{f}, nil
 }
 
+// closeInto closes c; a failure is joined to *err and never hides it.
+func closeInto(err *error, c io.Closer) {
+	if cerr := c.Close(); cerr != nil {
+		*err = errors.Join(*err, cerr)
+	}
+}
+
 // syncDir makes the names in a folder durable.
 func syncDir(path string) error {
 	d, err := os.Open(path)

@@ -56,7 +56,7 @@ func (s *Store) sealed(dir string) (st *state, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer closeInto(&err, f)
 	return readState(f, func(sl slot) error {
 		if sl.offset != sl.length {
 			return fmt.Errorf("%d of %d bytes", sl.offset, sl.length)
@@ -84,7 +84,7 @@ func (b *Blob) ReadAt(p []byte, off int64) (n int, err error) {
 	var f file // opened when a leaf is not in the cache
 	defer func() {
 		if f != nil {
-			err = errors.Join(err, f.Close())
+			closeInto(&err, f)
 		}
 	}()
 	b.mu.Lock()

@@ -3,6 +3,7 @@ package blob
 import (
 	"cmp"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -47,11 +48,11 @@ func (s *slot) marshal() []byte {
 // unmarshalSlot takes exactly the bytes that marshal makes.
 func unmarshalSlot(b []byte) (slot, error) {
 	if len(b) != slotLen || string(b[:len(slotMagic)]) != slotMagic {
-		return slot{}, fmt.Errorf("no state")
+		return slot{}, errors.New("no state")
 	}
 	body := b[:slotLen-hashLen]
 	if sm.H("blob state", body) != sm.Hash(b[slotLen-hashLen:]) {
-		return slot{}, fmt.Errorf("the digest of the state differs")
+		return slot{}, errors.New("the digest of the state differs")
 	}
 	body = body[len(slotMagic):]
 	s := slot{
@@ -67,8 +68,8 @@ func unmarshalSlot(b []byte) (slot, error) {
 	if s.offset < 0 || s.offset > s.length {
 		return slot{}, fmt.Errorf("offset %d of %d", s.offset, s.length)
 	}
-	if s.offset%sm.LeafSize == 0 && s.partial != (sm.Hash{}) {
-		return slot{}, fmt.Errorf("a partial leaf at a leaf boundary")
+	if (s.offset%sm.LeafSize == 0) != (s.partial == sm.Hash{}) {
+		return slot{}, errors.New("a begun leaf where there is none, or none where there is one")
 	}
 	return s, nil
 }
@@ -152,7 +153,7 @@ func readLeaves(f io.ReaderAt, s slot) (*state, error) {
 		st.over.AddLeaf(st.hashes[i])
 	}
 	if st.over.Root() != s.tree {
-		return nil, fmt.Errorf("the leaf hashes do not fit their root")
+		return nil, errors.New("the leaf hashes do not fit their root")
 	}
 	return st, nil
 }

@@ -25,7 +25,9 @@ type Store struct {
 	lock *os.File
 	open func(path string, flag int) (file, error) // fixed; tests make it fail
 
-	mu      sync.Mutex
+	publishing sync.Mutex // held while a file gets its final name
+
+	mu      sync.Mutex         // guards what follows
 	uploads map[string]*Upload // those in use, so that each is written by one call at a time
 	closed  bool
 }

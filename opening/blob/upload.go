@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -35,11 +34,8 @@ func (s *Store) Upload(id string, length int64) (*Upload, error) {
 	if err := checkLength(length); err != nil {
 		return nil, err
 	}
-	u, err := s.handle(id)
+	u, err := s.ready(id, func(u *Upload) error { return u.create(length) })
 	if err != nil {
-		return nil, err
-	}
-	if err := u.ready(func() error { return u.create(length) }); err != nil {
 		return nil, err
 	}
 	if n := u.length.Load(); n != length {
@@ -50,14 +46,44 @@ func (s *Store) Upload(id string, length int64) (*Upload, error) {
 
 // Resume takes up an upload, [ErrNotFound] if there is none: it never began, was finished, or removed.
 func (s *Store) Resume(id string) (*Upload, error) {
-	u, err := s.handle(id)
+	return s.ready(id, func(*Upload) error { return nil })
+}
+
+// ready returns the upload of an id with its state known. prepare runs before that is read.
+func (s *Store) ready(id string, prepare func(*Upload) error) (*Upload, error) {
+	for {
+		u, err := s.handle(id)
+		if err != nil {
+			return nil, err
+		}
+		if u.length.Load() > 0 {
+			return u, nil
+		}
+		retired, err := u.first(prepare)
+		if err != nil {
+			return nil, err
+		}
+		if !retired {
+			return u, nil
+		}
+	}
+}
+
+// first reads the state for the first time. If that fails u is of no use any more; retired says that it was not to
+// begin with.
+func (u *Upload) first(prepare func(*Upload) error) (retired bool, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.gone {
+		return true, nil
+	}
+	if err = prepare(u); err == nil {
+		err = u.load()
+	}
 	if err != nil {
-		return nil, err
+		u.retire()
 	}
-	if err := u.ready(func() error { return nil }); err != nil {
-		return nil, err
-	}
-	return u, nil
+	return false, err
 }
 
 // handle returns the one Upload of an id, which may not exist on disk.
@@ -86,23 +112,6 @@ func (u *Upload) retire() {
 	if u.store.uploads[u.id] == u {
 		delete(u.store.uploads, u.id)
 	}
-}
-
-// ready runs first and reads the state, unless that is known.
-func (u *Upload) ready(first func() error) error {
-	if u.length.Load() > 0 {
-		return nil
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	err := first()
-	if err == nil {
-		err = u.load()
-	}
-	if err != nil {
-		u.retire()
-	}
-	return err
 }
 
 // take locks the upload for one call and reads its state if need be.
@@ -275,6 +284,8 @@ func (u *Upload) root() (root sm.Hash, err error) {
 }
 
 func (s *Store) publish(u *Upload, root sm.Hash) error {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
 	to := s.blobDir(root)
 	if err := ensureDir(filepath.Dir(to)); err != nil {
 		return err
@@ -296,185 +307,3 @@ func (s *Store) publish(u *Upload, root sm.Hash) error {
 	}
 	return errors.Join(syncDir(filepath.Dir(to)), syncDir(filepath.Dir(u.dir())))
 }
-
-// pair is the two open files of an upload.
-type pair struct{ data, state file }
-
-func (u *Upload) open() (*pair, error) {
-	data, err := u.store.open(filepath.Join(u.dir(), "data"), os.O_RDWR)
-	if err != nil {
-		return nil, err
-	}
-	state, err := u.store.open(filepath.Join(u.dir(), "state"), os.O_RDWR)
-	if err != nil {
-		return nil, errors.Join(err, data.Close())
-	}
-	return &pair{data, state}, nil
-}
-
-// close closes both; a failure never hides *err.
-func (p *pair) close(err *error) {
-	*err = errors.Join(*err, p.data.Close(), p.state.Close())
-}
-
-// fits reports whether the data that s tells of is there, and the begun leaf is what was written.
-func (p *pair) fits(s slot) error {
-	if s.offset > 0 {
-		if n, err := p.data.ReadAt(make([]byte, 1), s.offset-1); n < 1 {
-			return fmt.Errorf("the data is shorter than %d bytes: %w", s.offset, err)
-		}
-	}
-	_, err := p.partial(&s, make([]byte, sm.LeafSize))
-	return err
-}
-
-// partial reads the begun leaf that s ends in into buf and checks it. It returns its length.
-func (p *pair) partial(s *slot, buf []byte) (int, error) {
-	n := int(s.offset % sm.LeafSize)
-	if n == 0 {
-		return 0, nil
-	}
-	if k, err := p.data.ReadAt(buf[:n], s.offset-int64(n)); k < n {
-		return 0, fmt.Errorf("read the begun leaf: %w", err)
-	}
-	if sm.TreeLeaf(buf[:n]) != s.partial {
-		return 0, errors.New("the begun leaf is not what was written")
-	}
-	return n, nil
-}
-
-// Append adds the bytes of r at offset, which must be [Upload.Offset] ([ErrOffset]), and returns how far the upload is
-// durable now; it does so with every error too. It ends with r, at the upload's length (it reads no further), when r
-// fails or ctx ends; what came before is kept. Bytes that the disk refused ([ErrFull] or its own error) are not.
-func (u *Upload) Append(ctx context.Context, offset int64, r io.Reader) (newOffset int64, err error) {
-	if err := u.take(); err != nil {
-		return u.offset.Load(), err
-	}
-	defer u.mu.Unlock()
-	if offset != u.now.offset {
-		return u.now.offset, fmt.Errorf("%w: %d bytes are there, not %d", ErrOffset, u.now.offset, offset)
-	}
-	err = u.append(ctx, r)
-	return u.offset.Load(), err
-}
-
-func (u *Upload) append(ctx context.Context, r io.Reader) (err error) {
-	files, err := u.open()
-	if err != nil {
-		return err
-	}
-	defer files.close(&err)
-	if err := u.confirm(files.state); err != nil {
-		return full(err)
-	}
-	w := &appender{pair: files, slot: *u.now, buf: make([]byte, sm.LeafSize)}
-	if w.fill, err = files.partial(u.now, w.buf); err != nil {
-		return &CorruptError{Upload: u.id, Leaf: u.now.complete(), Reason: err.Error()}
-	}
-	for {
-		ended, err := w.leaf(ctx, r)
-		if werr := w.failed; werr != nil {
-			u.giveUp(files)
-			return full(werr)
-		}
-		if w.slot.offset == u.now.offset || !ended && w.slot.offset%PieceSize != 0 {
-			if ended {
-				return err
-			}
-			continue
-		}
-		if werr := u.keep(w); werr != nil {
-			u.giveUp(files)
-			return errors.Join(full(werr), err)
-		}
-		if ended {
-			return err
-		}
-	}
-}
-
-// giveUp goes back to the state that is surely durable. A newer one may stand in the file by now; it is overwritten
-// before any data is.
-func (u *Upload) giveUp(files *pair) {
-	_ = files.data.Truncate(u.now.offset) // to give space back; what is left would be overwritten
-	u.over, u.unsure = nil, true
-}
-
-// keep makes what w has written durable: first the data, then the state that tells of it.
-func (u *Upload) keep(w *appender) error {
-	if err := w.data.Datasync(); err != nil {
-		return err
-	}
-	s := w.slot
-	s.sequence++
-	first := u.now.complete()
-	for _, h := range w.hashes {
-		u.over.AddLeaf(h)
-	}
-	s.tree, s.partial = u.over.Root(), sm.Hash{}
-	if w.fill > 0 {
-		s.partial = sm.TreeLeaf(w.buf[:w.fill])
-	}
-	if err := writeState(w.state, &s, first, w.hashes); err != nil {
-		return err
-	}
-	if err := w.state.Datasync(); err != nil {
-		return err
-	}
-	w.slot, w.hashes = s, w.hashes[:0]
-	u.now = &s
-	u.offset.Store(s.offset)
-	return nil
-}
-
-// An appender is one Append under way. slot.offset counts what is written, durable or not.
-type appender struct {
-	*pair
-	slot
-	buf    []byte // the begun leaf
-	fill   int
-	hashes []sm.Hash // leaves completed since the last durable state
-	failed error     // of the disk
-}
-
-// leaf reads until a leaf is complete or r ends, and writes what came. err is r's or ctx's.
-func (w *appender) leaf(ctx context.Context, r io.Reader) (ended bool, err error) {
-	want := int(min(sm.LeafSize-int64(w.fill), w.length-w.offset))
-	n := 0
-	for empty := 0; n < want && err == nil; empty++ {
-		if err = ctx.Err(); err != nil {
-			break
-		}
-		var k int
-		k, err = r.Read(w.buf[w.fill+n : w.fill+want])
-		if k < 0 || k > want-n {
-			return true, errors.New("the reader returned an impossible count")
-		}
-		if k > 0 {
-			empty = 0
-		}
-		if n += k; empty > maxEmptyReads && err == nil {
-			err = io.ErrNoProgress
-		}
-	}
-	if n == want {
-		err = nil // the next read will say it again
-	}
-	if n > 0 {
-		if _, w.failed = w.data.WriteAt(w.buf[w.fill:w.fill+n], w.offset); w.failed != nil {
-			return true, err
-		}
-	}
-	w.offset += int64(n)
-	if w.fill += n; w.fill == sm.LeafSize {
-		w.hashes = append(w.hashes, sm.TreeLeaf(w.buf))
-		w.fill = 0
-	}
-	ended = err != nil || w.offset == w.length
-	if err == io.EOF {
-		err = nil
-	}
-	return ended, err
-}
-
-const maxEmptyReads = 100
