@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kaibiao/crypto/sm"
+	"kaibiao/timestamp/tlog"
 )
 
 // An Outcome of a whole verification; each has the auditor's exit code.
@@ -94,7 +95,15 @@ type Report struct {
 	Size       uint64        `json:"size"`
 	Root       string        `json:"root"`
 
-	State *State `json:"-"` // as replayed
+	State       *State               `json:"-"` // as replayed
+	Records     []*Record            `json:"-"` // those that the rules allow, in order
+	Checkpoints []CosignedCheckpoint `json:"-"`
+}
+
+// CosignedCheckpoint is a checkpoint with the cosignatures that verify.
+type CosignedCheckpoint struct {
+	tlog.Tree
+	Cosignatures []tlog.Cosignature
 }
 
 // FailedIn reports whether any of the checks from first to last failed or lacks data, and the first such place.

@@ -219,7 +219,12 @@ func (v *verification) conclude() {
 	default:
 		v.report.Conclusion = Valid
 	}
-	v.report.State = v.state
+	v.report.State, v.report.Records = v.state, v.records
+	for _, n := range v.notes {
+		if n.Origin == tlog.Origin(v.params.Hash()) {
+			v.report.Checkpoints = append(v.report.Checkpoints, CosignedCheckpoint{n.Tree, v.witnessed[n.Size]})
+		}
+	}
 }
 
 // RootAt implements [LogView].

@@ -1,0 +1,145 @@
+package custodian
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"kaibiao/opening"
+	"kaibiao/timestamp/tlog"
+)
+
+// Limits of requests, bytes.
+const (
+	maxRequest = 2 << 20
+	maxOpened  = 8 << 20
+)
+
+// Handler serves the agents of a custodian, each under /lots/{anchor}/: size, opened and add-checkpoint for the server
+// (C2SP tlog-witness), consent, mailbox for bidders and fellows, and the release once it is out. It logs nothing.
+func Handler(agents func(anchor string) *Agent) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(pattern string, f func(w http.ResponseWriter, r *http.Request, a *Agent) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			a := agents(r.PathValue("anchor"))
+			if a == nil {
+				writeError(w, deny(http.StatusNotFound, "this custodian has not approved such a lot"))
+				return
+			}
+			if err := f(w, r, a); err != nil {
+				writeError(w, err)
+			}
+		})
+	}
+	handle("GET /lots/{anchor}/size", func(w http.ResponseWriter, _ *http.Request, a *Agent) error {
+		w.Header().Set("Content-Type", tlog.ContentTypeSize)
+		_, err := w.Write(tlog.MarshalSize(a.Size()))
+		return err
+	})
+	handle("POST /lots/{anchor}/opened", serveOpened)
+	handle("POST /lots/{anchor}/add-checkpoint", serveAddCheckpoint)
+	handle("POST /lots/{anchor}/consent", func(w http.ResponseWriter, r *http.Request, a *Agent) error {
+		agreed, missing := a.Consent(r.Context())
+		return writeJSON(w, map[string]any{"agreed": agreed, "missing": append([]string{}, missing...)})
+	})
+	handle("POST /lots/{anchor}/mailbox", serveMailbox)
+	handle("GET /lots/{anchor}/release", func(w http.ResponseWriter, _ *http.Request, a *Agent) error {
+		rel := a.Release()
+		if rel == nil {
+			return deny(http.StatusNotFound, "not released yet")
+		}
+		return writeJSON(w, rel)
+	})
+	return mux
+}
+
+func serveOpened(w http.ResponseWriter, r *http.Request, a *Agent) error {
+	var in struct {
+		Receipts []string `json:"receipts"`
+	}
+	if err := readJSON(w, r, maxOpened, &in); err != nil {
+		return err
+	}
+	texts := make([][]byte, len(in.Receipts))
+	for i, t := range in.Receipts {
+		texts[i] = []byte(t)
+	}
+	if err := a.Opened(texts); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func serveAddCheckpoint(w http.ResponseWriter, r *http.Request, a *Agent) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, tlog.MaxAddCheckpoint))
+	if err != nil {
+		return deny(http.StatusRequestEntityTooLarge, "the request is too long")
+	}
+	req, err := tlog.ParseAddCheckpoint(body)
+	if err != nil {
+		return deny(http.StatusBadRequest, "%v", err)
+	}
+	sig, err := a.Cosign(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, err = w.Write(tlog.MarshalSignatures([]tlog.Signature{sig}))
+	return err
+}
+
+func serveMailbox(w http.ResponseWriter, r *http.Request, a *Agent) error {
+	var item opening.MailboxItem
+	if err := readJSON(w, r, maxRequest, &item); err != nil {
+		return err
+	}
+	receipt, err := a.Mailbox(r.Context(), item)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, map[string]any{"receipt": receipt})
+}
+
+func readJSON(w http.ResponseWriter, r *http.Request, max int64, out any) error {
+	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, max))
+	d.DisallowUnknownFields()
+	if err := d.Decode(out); err != nil {
+		return deny(http.StatusBadRequest, "not the JSON that is expected: %v", err)
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(v)
+}
+
+// writeError answers with the status that the refusal names; what went wrong here is not told.
+func writeError(w http.ResponseWriter, err error) {
+	var d *Denied
+	switch {
+	case errors.As(err, &d) && d.Body != nil:
+		w.Header().Set("Content-Type", tlog.ContentTypeSize)
+		w.Header().Set("Content-Length", strconv.Itoa(len(d.Body)))
+		w.WriteHeader(d.Status)
+		w.Write(d.Body)
+	case errors.As(err, &d):
+		writeProblem(w, d.Status, opening.CodeRule, d.Reason)
+	case errors.Is(err, context.Canceled):
+		writeProblem(w, http.StatusServiceUnavailable, opening.CodeOverloaded, "the request was given up")
+	default:
+		writeProblem(w, http.StatusInternalServerError, opening.CodeReadOnly, "the custodian cannot store what it would promise: its operator has to look")
+	}
+}
+
+func writeProblem(w http.ResponseWriter, status int, code opening.Code, detail string) {
+	zh, en := code.Text()
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(opening.Problem{Type: "urn:kaibiao:problem:" + string(code), Title: zh, TitleEN: en,
+		Status: status, Detail: detail, Code: code})
+}
