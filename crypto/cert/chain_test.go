@@ -290,7 +290,7 @@ type leafFields struct {
 	issuerTag byte
 	org       string
 	curve     []int
-	version   int64 // 2 if 0
+	version   int64 // 2 if 0, 0 if negative
 	email     string
 	oneRDN    bool // the issuer's O and CN in one RDN
 	reversed  bool
@@ -317,7 +317,7 @@ func writeLeaf(w *der.Writer, f leafFields) {
 	attribute := func(w *der.Writer, typ []int, tag byte, value string) {
 		w.Set(func(w *der.Writer) { pair(w, typ, tag, value) })
 	}
-	w.Inside(der.Context(0, true), func(w *der.Writer) { w.Int(f.version) })
+	w.Inside(der.Context(0, true), func(w *der.Writer) { w.Int(max(f.version, 0)) })
 	w.Int(7)
 	w.Sequence(func(w *der.Writer) {
 		w.OID([]int{1, 2, 156, 10197, 1, 501})

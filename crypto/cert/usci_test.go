@@ -43,6 +43,15 @@ func TestCheckUSCI(t *testing.T) {
 	}
 }
 
+func TestLettersInTheDivisionAreRefusedWhateverTheCheckCharacter(t *testing.T) {
+	t.Parallel()
+	for _, c := range "0123456789ABCDEFGHJKLMNPQRTUWXY" {
+		if s := "9144030AMA5GY4X4X" + string(c); cert.CheckUSCI(s) == nil {
+			t.Errorf("%s accepted", s)
+		}
+	}
+}
+
 // citizen completes 17 digits to a number of GB 11643.
 func citizen(digits string) string {
 	weights, sum := []int{7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2}, 0
@@ -184,6 +193,18 @@ func TestChineseInAnIA5StringIsReadAndShown(t *testing.T) {
 	}
 }
 
+func TestAddressesInAlternativeNamesHaveTheirLength(t *testing.T) {
+	t.Parallel()
+	root := must(certtest.NewRoot("root"))
+	for n, ok := range map[int]bool{3: false, 4: true, 16: true, 17: false} {
+		names := append([]byte{0x30, byte(n + 2), 0x87, byte(n)}, make([]byte, n)...)
+		id := must(root.Issue(certtest.Template{Subject: certtest.Name{{Type: certtest.OIDCommonName, Value: "leaf"}}, Extensions: []certtest.Extension{{OID: []int{2, 5, 29, 17}, Value: names}}}))
+		if _, err := cert.Parse(id.DER); (err == nil) != ok {
+			t.Errorf("%d octets: %v", n, err)
+		}
+	}
+}
+
 func TestOtherCurvesAndVersionsAreRefusedByName(t *testing.T) {
 	t.Parallel()
 	root := must(certtest.NewRoot("CA"))
@@ -195,6 +216,7 @@ func TestOtherCurvesAndVersionsAreRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, leaf(leafFields{curve: []int{1, 2, 840, 10045, 3, 1, 7}}), cert.ErrUnsupported, "P-256")
+	refused(t, leaf(leafFields{version: -1}), der.ErrMalformed, "version 1 spelled out")
 	refused(t, leaf(leafFields{version: 3}), der.ErrMalformed, "0 to 2")
 	extensions := func(w *der.Writer) {
 		w.Inside(der.Context(3, true), func(w *der.Writer) { w.Sequence(func(*der.Writer) {}) })
