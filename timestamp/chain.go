@@ -14,7 +14,7 @@ func (t *Token) trust(root *cert.Certificate) (*cert.Trust, error) {
 	file := [][]byte{root.Raw}
 	for _, raw := range t.Certificates {
 		c, err := cert.Parse(raw)
-		if err != nil || !c.IsCA() || bytes.Equal(raw, root.Raw) {
+		if err != nil || !c.IsCA() {
 			continue
 		}
 		alone, err := cert.NewTrust([][]byte{root.Raw, raw})

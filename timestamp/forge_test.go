@@ -25,6 +25,7 @@ var (
 	oidMessageDigest    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 4}
 	oidSigningTime      = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
 	oidSM2WithSM3       = asn1.ObjectIdentifier{1, 2, 156, 10197, 1, 501}
+	oidSHA256           = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
 	oidGMSigned         = asn1.ObjectIdentifier{1, 2, 156, 10197, 6, 1, 4, 2, 2}
 )
 
@@ -222,6 +223,7 @@ type forged struct {
 	attributes  [][]byte // in this order
 	unsigned    [][]byte
 	signers     int
+	digests     []asn1.ObjectIdentifier // digestAlgorithms
 	detached    bool
 	raw         bool // signature r‖s instead of DER
 }
@@ -256,7 +258,7 @@ func (w *world) forge(t testing.TB, i info) *forged {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &forged{oid: oidSignedData, version: 3, contentType: oidTSTInfo, content: content, signer: w.leaf, key: w.key, signers: 1,
+	f := &forged{oid: oidSignedData, version: 3, contentType: oidTSTInfo, content: content, signer: w.leaf, key: w.key, signers: 1, digests: []asn1.ObjectIdentifier{oidSM3},
 		certs: [][]byte{w.leaf.Raw, w.ca.Raw}}
 	f.attributes = f.standard()
 	return f
@@ -317,7 +319,11 @@ func (f *forged) token(t testing.TB) []byte {
 
 func (f *forged) body(w *der.Writer, signer []byte) {
 	w.Int(f.version)
-	w.Set(func(w *der.Writer) { writeAlgorithm(w, oidSM3, true) })
+	w.Set(func(w *der.Writer) {
+		for _, d := range f.digests {
+			writeAlgorithm(w, d, true)
+		}
+	})
 	w.Sequence(func(w *der.Writer) {
 		w.OID(f.contentType)
 		if !f.detached {

@@ -104,11 +104,8 @@ func readCertificateID(r *der.Reader) (certificateID, error) {
 	return id, r.End()
 }
 
-// check reports whether id means c.
+// check reports whether issuerSerial, if it is there, is that of c, whose hash is id's.
 func (id certificateID) check(c *cert.Certificate) error {
-	if id.hash != c.Hash() {
-		return fmt.Errorf("%w: signing-certificate-v2 names another certificate than the signer's", ErrForm)
-	}
 	if id.issuer != nil && (!bytes.Equal(id.issuer, c.RawIssuer()) || !bytes.Equal(bytes.TrimPrefix(id.serial, []byte{0}), bytes.TrimPrefix(c.RawSerial(), []byte{0}))) {
 		return fmt.Errorf("%w: issuerSerial of signing-certificate-v2 is not the signer's", ErrForm)
 	}

@@ -38,7 +38,6 @@ var (
 	oidSigningCertificate   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 12}
 	oidSigningCertificateV2 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 47}
 	oidSM3                  = asn1.ObjectIdentifier{1, 2, 156, 10197, 1, 401}
-	oidSHA256               = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 2, 1}
 )
 
 // What a token or response lacks; test with errors.Is. Errors of crypto/cert (untrusted, expired, revoked, no evidence)
