@@ -52,7 +52,7 @@ func (s *State) judgeWith(b *Bid, key [32]byte, section0 SectionSource) (OpenedF
 
 func (s *State) openForm(b *Bid, key [32]byte, section0 SectionSource) (OpenedForm, error) {
 	out := OpenedForm{Key: key}
-	if section0 == nil {
+	if section0 == nil || section0.Size() != b.Header.Sections[0].Length {
 		return out, errIncomplete
 	}
 	r, err := seal.NewReader(section0, section0.Size(), seal.FormKey(key, b.FormHalf, b.Header.Context()))

@@ -377,3 +377,19 @@ func contains(list []int, v int) bool {
 	}
 	return false
 }
+
+// Keys reads the answer.
+func (a DraftAnswer) Keys() (CustodianKeys, error) {
+	out := CustodianKeys{PopE: a.PopE, PopV: a.PopV, Signature: a.Signature}
+	var err error
+	if out.E, err = sm.ParsePublic(a.E); err != nil {
+		return out, err
+	}
+	out.V, err = sm.ParsePublic(a.V)
+	return out, err
+}
+
+// MakeDraftAnswer is the inverse of [DraftAnswer.Keys].
+func MakeDraftAnswer(k CustodianKeys) DraftAnswer {
+	return DraftAnswer{E: k.E[:], V: k.V[:], PopE: k.PopE, PopV: k.PopV, Signature: k.Signature}
+}
