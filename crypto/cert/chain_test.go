@@ -154,6 +154,35 @@ func TestPathLength(t *testing.T) {
 	}
 }
 
+func TestACAThatCertifiesItselfAddsNothingToThePathLength(t *testing.T) {
+	t.Parallel()
+	tpl := certtest.CATemplate("root")
+	tpl.PathLen = 1 // none below
+	root := must(certtest.NewRootOf(tpl))
+	newKey := must(root.IntermediateOf(certtest.CATemplate("root")))
+	if _, err := must(certtest.Trust(newKey)).Chain(leafOf(newKey), noon, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAlgorithmsInsideAndOutsideMustBeTheSame(t *testing.T) {
+	t.Parallel()
+	h := newHouse()
+	for kind, b := range map[string][]byte{"certificate": h.leaf.Raw, "CRL": h.rootCRL()} {
+		r := der.NewReader(b, cert.MaxSize).Sequence()
+		tbs := r.Raw()
+		r.Sequence()
+		signature := r.Raw()
+		w := der.NewWriter()
+		w.Sequence(func(w *der.Writer) {
+			w.Raw(tbs)
+			w.Sequence(func(w *der.Writer) { w.OID([]int{1, 2, 156, 10197, 1, 501}) }) // without the NULL
+			w.Raw(signature)
+		})
+		refused(t, parsers[kind](must(w.Bytes())), der.ErrMalformed, "inside and outside differ")
+	}
+}
+
 func TestCertificatesOfOneAnotherEndTheSearch(t *testing.T) {
 	t.Parallel()
 	root := must(certtest.NewRoot("root"))
@@ -292,6 +321,7 @@ type leafFields struct {
 	curve     []int
 	version   int64 // 2 if 0, 0 if negative
 	email     string
+	negative  byte // 8 for the serial number -1
 	oneRDN    bool // the issuer's O and CN in one RDN
 	reversed  bool
 	tail      func(w *der.Writer) // instead of the extensions
@@ -318,7 +348,7 @@ func writeLeaf(w *der.Writer, f leafFields) {
 		w.Set(func(w *der.Writer) { pair(w, typ, tag, value) })
 	}
 	w.Inside(der.Context(0, true), func(w *der.Writer) { w.Int(max(f.version, 0)) })
-	w.Int(7)
+	w.Element(der.TagInteger, []byte{7 - f.negative})
 	w.Sequence(func(w *der.Writer) {
 		w.OID([]int{1, 2, 156, 10197, 1, 501})
 		w.Null()

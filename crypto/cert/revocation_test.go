@@ -1,8 +1,10 @@
 package cert_test
 
 import (
+	"bytes"
 	"errors"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +81,41 @@ func TestEvidenceIsNeededForEachCertificateBelowTheRoot(t *testing.T) {
 	refused(t, h.check(sibling), cert.ErrNoEvidence, "does not verify")
 	if err := h.check(sibling, crl); err != nil {
 		t.Errorf("a CRL of another key of that name beside the right one: %v", err)
+	}
+}
+
+func TestNoMoreThan64PiecesAreRead(t *testing.T) {
+	t.Parallel()
+	h := newHouse()
+	pieces := append([][]byte{h.rootCRL()}, many([]byte("junk"), 62)...)
+	pieces = append(pieces, must(h.ca.CRL(noon, noon.Add(time.Hour))))
+	if _, err := h.trust.Check(h.leaf, noon, pieces, nil); err != nil {
+		t.Errorf("64 pieces: %v", err)
+	}
+	refused(t, second(h.trust.Check(h.leaf, noon, append([][]byte{nil}, pieces...), nil)), cert.ErrNoEvidence, "leaf")
+}
+
+func TestNoMoreThan16ChainsAreJudgedByEvidence(t *testing.T) {
+	t.Parallel()
+	for n, ok := range map[int]bool{16: true, 17: false} {
+		h := newHouse()
+		tpl := certtest.CATemplate("one key")
+		tpl.Key = must(sm.GenerateKey())
+		var cas [][]byte
+		for range n {
+			h.ca = must(h.root.IntermediateOf(tpl))
+			cas = append(cas, h.ca.DER)
+		}
+		slices.SortFunc(cas, bytes.Compare) // the order of the file, in which they are tried
+		for _, ca := range cas[:n-1] {
+			if err := h.root.Revoke(ca, noon); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h.trust, h.leaf = must(cert.NewTrust(append(cas, h.root.DER))), h.issue()
+		if err := h.check(must(h.ca.CRL(noon, noon.Add(time.Hour)))); (err == nil) != ok {
+			t.Errorf("%d chains, the last one good: %v", n, err)
+		}
 	}
 }
 

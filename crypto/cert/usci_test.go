@@ -216,6 +216,7 @@ func TestOtherCurvesAndVersionsAreRefusedByName(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, leaf(leafFields{curve: []int{1, 2, 840, 10045, 3, 1, 7}}), cert.ErrUnsupported, "P-256")
+	refused(t, leaf(leafFields{negative: 8}), der.ErrMalformed, "serial number that is negative")
 	refused(t, leaf(leafFields{version: -1}), der.ErrMalformed, "version 1 spelled out")
 	refused(t, leaf(leafFields{version: 3}), der.ErrMalformed, "0 to 2")
 	extensions := func(w *der.Writer) {
