@@ -2,6 +2,8 @@ package cert_test
 
 import (
 	"bytes"
+	"encoding/hex"
+	"os"
 	"strings"
 	"testing"
 
@@ -153,5 +155,21 @@ func TestSignaturesTriedForATrustFileAreBounded(t *testing.T) {
 	}
 	if _, err := cert.NewTrust(all); err != nil {
 		t.Errorf("30 keys certified by one: %v", err)
+	}
+}
+
+// TestFrozenTrustFile guards the bytes of the format: a trust file and a leaf made when it was fixed.
+func TestFrozenTrustFile(t *testing.T) {
+	t.Parallel()
+	trust := must(cert.ParseTrust(must(os.ReadFile("testdata/trust.der"))))
+	leaf := must(cert.Parse(must(os.ReadFile("testdata/leaf.der"))))
+	if h := trust.Hash(); hex.EncodeToString(h[:]) != "fd105a87935ef2a2eedf6ced9cea184064fdd39298d5fa1fe33afbfaad2b80ee" {
+		t.Errorf("hash %x", h)
+	}
+	if chain, err := trust.Chain(leaf, noon, nil); err != nil || len(chain) != 3 {
+		t.Errorf("chain of %d, %v", len(chain), err)
+	}
+	if code, err := leaf.USCI(); err != nil || code != "91628812L2H29R0BX2" || code != certtest.USCI("", "frozen") {
+		t.Errorf("code %q, %v", code, err)
 	}
 }
