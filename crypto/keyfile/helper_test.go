@@ -8,6 +8,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -142,3 +143,54 @@ func oid(v asn1.ObjectIdentifier) []byte {
 
 func sequence(parts ...[]byte) []byte { return element(der.TagSequence, parts...) }
 func octets(b []byte) []byte          { return element(der.TagOctetString, b) }
+
+// edit rewrites DER: f sees every primitive element and returns its new contents.
+func edit(b []byte, f func(tag byte, body []byte) []byte) []byte {
+	var out []byte
+	for len(b) > 0 {
+		tag, body, rest := split(b)
+		if tag&0x20 != 0 {
+			body = edit(body, f)
+		} else {
+			body = f(tag, body)
+		}
+		out = append(out, element(tag, body)...)
+		b = rest
+	}
+	return out
+}
+
+// split takes the first element off.
+func split(b []byte) (tag byte, body, rest []byte) {
+	n, head := int(b[1]), 2
+	if n >= 0x80 {
+		head += n & 0x7f
+		n = 0
+		for _, c := range b[2:head] {
+			n = n<<8 | int(c)
+		}
+	}
+	return b[0], b[head : head+n], b[head+n:]
+}
+
+// toBER writes DER with indefinite lengths and octet strings in pieces.
+func toBER(b []byte) []byte {
+	var out []byte
+	for len(b) > 0 {
+		tag, body, rest := split(b)
+		switch {
+		case tag&0x20 != 0:
+			out = append(append(append(out, tag, 0x80), toBER(body)...), 0, 0)
+		case (tag == der.TagOctetString || tag == der.Context(0, false)) && len(body) > 100:
+			out = append(out, tag|0x20, 0x80)
+			for piece := range slices.Chunk(body, 100) {
+				out = append(append(out, der.TagOctetString, byte(len(piece))), piece...)
+			}
+			out = append(out, 0, 0)
+		default:
+			out = append(out, b[:len(b)-len(rest)]...)
+		}
+		b = rest
+	}
+	return out
+}

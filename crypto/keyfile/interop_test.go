@@ -2,7 +2,6 @@ package keyfile
 
 import (
 	"bytes"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/pem"
@@ -11,12 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"kaibiao/crypto/der"
-	"kaibiao/crypto/sm"
-
 	"github.com/emmansun/gmsm/cfca"
 	"github.com/emmansun/gmsm/pkcs"
-	"github.com/emmansun/gmsm/pkcs7"
 	"github.com/emmansun/gmsm/pkcs8"
 	"github.com/emmansun/gmsm/sm2"
 	"github.com/emmansun/gmsm/smx509"
@@ -199,10 +194,6 @@ func TestPFXWithTwoPairs(t *testing.T) {
 	if err != nil || !bytes.Equal(e.Key.Bytes(), enc.key.Bytes()) || e.Use != UseEncrypt || len(e.Chain) != 1 {
 		t.Errorf("encryption pair: %v %v", err, e.Use)
 	}
-	blocks, err := pkcs12.ToPEM(b, string(passphrase))
-	if err != nil || len(blocks) != 5 {
-		t.Errorf("the peer reads %d bags: %v", len(blocks), err)
-	}
 	both, err := WritePFX([]Pair{sign.pair(), sign.pair()}, passphrase)
 	if err != nil {
 		t.Fatal(err)
@@ -317,183 +308,6 @@ func TestCFCAOfPeer(t *testing.T) {
 	mustFail(t, err, nil)
 }
 
-func TestEnvelopedKeyOfPeer(t *testing.T) {
-	t.Parallel()
-	sign, enc := issue(t, "firm", usageSign, issued{}), issue(t, "firm", usageEncrypt, issued{})
-	b, err := sm2.MarshalEnvelopedPrivateKey(rand.Reader, &sign.peer.PublicKey, enc.peer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := Read(b, nil, enc.key, sign.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c.Format != EnvelopedKey || !bytes.Equal(c.Pairs[0].Key.Bytes(), enc.key.Bytes()) {
-		t.Error("another key came back")
-	}
-	_, err = Read(b, nil, enc.key)
-	mustFail(t, err, sm.ErrDecrypt)
-	_, err = Read(b, nil)
-	mustFail(t, err, ErrNoRecipient)
-	for i := range b { // whatever is altered, a wrong key must not come of it
-		d := bytes.Clone(b)
-		d[i] ^= 1
-		if k, err := ReadEnvelopedKey(d, sign.key); err == nil && !bytes.Equal(k.Bytes(), enc.key.Bytes()) {
-			t.Fatalf("byte %d altered: another key came back", i)
-		}
-	}
-}
-
-// TestEnvelopedKeyLayouts has the scalar alone, with zeros in front, and padded.
-func TestEnvelopedKeyLayouts(t *testing.T) {
-	t.Parallel()
-	sign, enc := issue(t, "firm", usageSign, issued{}), issue(t, "firm", usageEncrypt, issued{})
-	key := []byte("0123456789abcdef")
-	wrapped, err := sm.Encrypt(sign.key.PublicKey(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := sm.Block(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, public := enc.key.Bytes(), enc.key.PublicKey()
-	for name, c := range map[string]struct {
-		plain []byte
-		good  bool
-	}{
-		"alone":        {d, true},
-		"zeros before": {slices.Concat(make([]byte, 32), d), true},
-		"padded":       {slices.Concat(d, bytes.Repeat([]byte{16}, 16)), true},
-		"ones before":  {slices.Concat(bytes.Repeat([]byte{1}, 32), d), false},
-		"wrong pad":    {slices.Concat(d, make([]byte, 16)), false},
-		"half":         {d[:16], false},
-		"nothing":      {nil, false},
-	} {
-		e := make([]byte, len(c.plain))
-		for i := 0; i < len(e); i += 16 {
-			block.Encrypt(e[i:], c.plain[i:])
-		}
-		b := sequence(
-			sequence(oid(oidSM4ECB)), wrapped,
-			element(0x03, []byte{0}, public[:]), element(0x03, []byte{0}, e),
-		)
-		k, err := ReadEnvelopedKey(b, sign.key)
-		if (err == nil) != c.good || c.good && !bytes.Equal(k.Bytes(), d) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-func TestKeyDeliveryOfPeer(t *testing.T) {
-	t.Parallel()
-	ca := issue(t, "ca", usageSign, issued{})
-	sign, enc := issue(t, "firm", usageSign, ca), issue(t, "firm", usageEncrypt, ca)
-	p8, err := smx509.MarshalPKCS8PrivateKey(enc.peer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, content := range map[string][]byte{
-		"scalar": enc.key.Bytes(), "zeros before": slices.Concat(make([]byte, 32), enc.key.Bytes()), "PKCS #8": p8,
-	} {
-		for _, cipher := range []pkcs.Cipher{pkcs.SM4ECB, pkcs.SM4CBC} {
-			m, err := pkcs7.NewSMSignedAndEnvelopedData(content, cipher)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := m.AddSigner(ca.cert, ca.peer); err != nil {
-				t.Fatal(err)
-			}
-			if err := m.AddRecipient(sign.cert); err != nil {
-				t.Fatal(err)
-			}
-			b, err := m.Finish()
-			if err != nil {
-				t.Fatal(err)
-			}
-			c, err := Read(b, nil, sign.key)
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			if c.Format != SignedAndEnveloped || !bytes.Equal(c.Pairs[0].Key.Bytes(), enc.key.Bytes()) ||
-				!bytes.Equal(c.Signer, ca.cert.Raw) {
-				t.Errorf("%s: another key or signer came back", name)
-			}
-			_, err = Read(b, nil, enc.key)
-			mustFail(t, err, sm.ErrDecrypt)
-			_, err = Read(b, nil)
-			mustFail(t, err, ErrNoRecipient)
-		}
-	}
-}
-
-// TestKeyDeliveryWithoutPadding has the content in ECB mode as it stands, and the recipient named by a certificate that
-// is not its own: CAs write both.
-func TestKeyDeliveryWithoutPadding(t *testing.T) {
-	t.Parallel()
-	ca := issue(t, "ca", usageSign, issued{})
-	sign, enc := issue(t, "firm", usageSign, ca), issue(t, "firm", usageEncrypt, ca)
-	m, err := pkcs7.NewSMSignedAndEnvelopedData(slices.Concat(make([]byte, 32), enc.key.Bytes()), pkcs.SM4ECB)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := m.AddSigner(ca.cert, ca.peer); err != nil {
-		t.Fatal(err)
-	}
-	if err := m.AddRecipient(sign.cert); err != nil {
-		t.Fatal(err)
-	}
-	b, err := m.Finish()
-	if err != nil {
-		t.Fatal(err)
-	}
-	serial, other := sign.cert.SerialNumber.Bytes(), enc.cert.SerialNumber.FillBytes(make([]byte, 8))
-	edits := 0
-	b = edit(b, func(tag byte, body []byte) []byte {
-		switch {
-		case tag == 0x80 && len(body) == 80:
-			edits++
-			return body[:64]
-		case tag == der.TagInteger && bytes.Equal(body, serial):
-			edits++
-			return bytes.TrimLeft(other, "\x00")
-		}
-		return body
-	})
-	if edits != 2 {
-		t.Fatalf("%d edits", edits)
-	}
-	c, err := Read(b, nil, sign.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(c.Pairs[0].Key.Bytes(), enc.key.Bytes()) {
-		t.Error("another key came back")
-	}
-	for i := range b { // unlike ECB alone, the signature lets no other key pass
-		d := bytes.Clone(b)
-		d[i] ^= 1
-		if c, err := Read(d, nil, sign.key); err == nil && !bytes.Equal(c.Pairs[0].Key.Bytes(), enc.key.Bytes()) {
-			t.Fatalf("byte %d altered: another key came back", i)
-		}
-	}
-}
-
-// TestKeyDeliveriesOfCAs reads real deliveries as far as it goes without their keys.
-func TestKeyDeliveriesOfCAs(t *testing.T) {
-	t.Parallel()
-	stranger := issue(t, "stranger", usageSign, issued{})
-	for file, want := range map[string]error{
-		"mcsca": sm.ErrDecrypt, "mcsca-2": sm.ErrDecrypt, "eastzhongxun-1": sm.ErrDecrypt, "eastzhongxun-2": sm.ErrDecrypt,
-		"gmsm": ErrFormat, // its recipient's issuer is 00 00, not a Name
-	} {
-		_, err := Read(shared(t, "cms/gm-signedandenveloped-"+file+".der"), nil, stranger.key)
-		if !errors.Is(err, want) {
-			t.Errorf("%s: %v", file, err)
-		}
-	}
-}
-
 // TestRC2 has vectors of RFC 2268 clause 5 in which all key bits are effective.
 func TestRC2(t *testing.T) {
 	t.Parallel()
@@ -509,55 +323,4 @@ func TestRC2(t *testing.T) {
 			t.Errorf("%s under %s: %s", v[2], v[0], got)
 		}
 	}
-}
-
-// edit rewrites DER: f sees every primitive element and returns its new contents.
-func edit(b []byte, f func(tag byte, body []byte) []byte) []byte {
-	var out []byte
-	for len(b) > 0 {
-		tag, body, rest := split(b)
-		if tag&0x20 != 0 {
-			body = edit(body, f)
-		} else {
-			body = f(tag, body)
-		}
-		out = append(out, element(tag, body)...)
-		b = rest
-	}
-	return out
-}
-
-// split takes the first element off.
-func split(b []byte) (tag byte, body, rest []byte) {
-	n, head := int(b[1]), 2
-	if n >= 0x80 {
-		head += n & 0x7f
-		n = 0
-		for _, c := range b[2:head] {
-			n = n<<8 | int(c)
-		}
-	}
-	return b[0], b[head : head+n], b[head+n:]
-}
-
-// toBER writes DER with indefinite lengths and octet strings in pieces.
-func toBER(b []byte) []byte {
-	var out []byte
-	for len(b) > 0 {
-		tag, body, rest := split(b)
-		switch {
-		case tag&0x20 != 0:
-			out = append(append(append(out, tag, 0x80), toBER(body)...), 0, 0)
-		case (tag == der.TagOctetString || tag == der.Context(0, false)) && len(body) > 100:
-			out = append(out, tag|0x20, 0x80)
-			for piece := range slices.Chunk(body, 100) {
-				out = append(append(out, der.TagOctetString, byte(len(piece))), piece...)
-			}
-			out = append(out, 0, 0)
-		default:
-			out = append(out, b[:len(b)-len(rest)]...)
-		}
-		b = rest
-	}
-	return out
 }
