@@ -22,14 +22,18 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run returns the exit code: 0 valid, 1 invalid, 2 incomplete, 3 unreadable, 64 usage.
 func run(args []string, stdout, stderr io.Writer) int {
-	code := usage
+	code := 0
 	cmd := command(&code)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
 	if err := cmd.Execute(); err != nil {
 		fmt.Fprintln(stderr, "kaibiao-audit:", err)
-		return code
+		var p *os.PathError
+		if errors.As(err, &p) {
+			return opening.Unreadable.ExitCode()
+		}
+		return usage
 	}
 	return code
 }
@@ -81,8 +85,8 @@ Exit codes: 0 valid, 1 invalid, 2 incomplete (an aborted lot too), 3 unreadable,
 	return cmd
 }
 
-// verify reads what is named and verifies it. An error means a command line that cannot be followed; a bundle that
-// cannot be read gives a report that says so.
+// verify reads what is named and verifies it. An error means a file that is not there or a command line that cannot be
+// followed; what is no bundle gives a report that says so.
 func verify(anchor string, insecure bool, files, mailbox, releases []string) (*opening.Report, error) {
 	raw, err := hex.DecodeString(anchor)
 	if err != nil || len(raw) != 32 {

@@ -203,7 +203,8 @@ func get(path string) call { return call{method: http.MethodGet, path: path} }
 
 // Lots lists the lots of the server.
 func (c *Client) Lots(ctx context.Context) (out []opening.LotSummary, err error) {
-	return out, c.json(ctx, get("/api/lots"), nil, &out)
+	err = c.json(ctx, get("/api/lots"), nil, &out)
+	return out, err
 }
 
 // State returns what is public of a lot now.
@@ -214,7 +215,8 @@ func (c *Client) State(ctx context.Context, anchor sm.Hash) (*opening.LotState, 
 
 // Events returns the public entries from number from on, and none if there are no more yet.
 func (c *Client) Events(ctx context.Context, anchor sm.Hash, from uint64) (out []opening.LotEvent, err error) {
-	return out, c.json(ctx, get(lotPath(anchor, "/events?from="+strconv.FormatUint(from, 10))), nil, &out)
+	err = c.json(ctx, get(lotPath(anchor, "/events?from="+strconv.FormatUint(from, 10))), nil, &out)
+	return out, err
 }
 
 // Params returns the Params' DER; the caller compares its hash with the anchor.

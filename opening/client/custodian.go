@@ -93,5 +93,6 @@ func (c *Custodian) Mailbox(ctx context.Context, item opening.MailboxItem) ([]by
 // Release returns the release that the custodian has published itself: the entry's submission.
 func (c *Custodian) Release(ctx context.Context) (opening.SubmitRequest, error) {
 	var out opening.SubmitRequest
-	return out, c.client.json(ctx, get(c.path("/release")), nil, &out)
+	err := c.client.json(ctx, get(c.path("/release")), nil, &out)
+	return out, err
 }
