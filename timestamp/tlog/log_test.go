@@ -223,6 +223,26 @@ func TestInclusionRefuses(t *testing.T) {
 	}
 }
 
+// A log of 2^63 leaves is none, even if its root is the one that a path leads to.
+func TestInclusionInTooLargeALog(t *testing.T) {
+	t.Parallel()
+	path := leavesOf(63)
+	leaf := sm.Sum([]byte("leaf"))
+	root := sm.TreeLeaf(leaf[:])
+	for i, h := range path {
+		if i == 62 {
+			// One level less is a log of 2^62 leaves, the largest whole one.
+			if err := (Inclusion{0, path[:62]}).Check(leaf, Tree{1 << 62, root}); err != nil {
+				t.Error(err)
+			}
+		}
+		root = sm.TreeNode(root, h)
+	}
+	if err := (Inclusion{0, path}).Check(leaf, Tree{1 << 63, root}); !errors.Is(err, ErrProof) {
+		t.Errorf("a leaf of 2^63: %v", err)
+	}
+}
+
 // An inner node given as a leaf, with the rest of a true path, is refused: leaves and nodes have different prefixes.
 func TestInclusionOfANodeAsLeaf(t *testing.T) {
 	t.Parallel()

@@ -76,7 +76,7 @@ func parseNote(text []byte) (*Note, error) {
 	if err != nil {
 		return nil, err
 	}
-	if line := r.next(); line != "" || r.cut {
+	if r.next() != "" {
 		return nil, errors.New("the body must have three lines and an empty one behind them")
 	}
 	signatures, err := readSignatures(r)

@@ -373,9 +373,12 @@ func TestParseNoteRefuses(t *testing.T) {
 	}
 }
 
-// noteOf returns a note of so many bytes.
+// noteOf returns a note of so many bytes; without a body, a signature line.
 func noteOf(body string, size int) string {
-	head := body + "\n\n— "
+	head := "— "
+	if body != "" {
+		head = body + "\n\n— "
+	}
 	room := size - len(head) - len(" AAAAAAA=\n")
 	return head + strings.Repeat("x", room) + " AAAAAAA=\n"
 }

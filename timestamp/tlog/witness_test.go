@@ -62,6 +62,7 @@ func TestAddCheckpointRoundTrip(t *testing.T) {
 func TestParseAddCheckpointRefuses(t *testing.T) {
 	t.Parallel()
 	text := string(newLot(t).anAddCheckpoint(t).Marshal())
+	body := strings.TrimSuffix(string(aCheckpoint().Body()), "\n")
 	hash := strings.Repeat("A", 43) + "=\n"
 	swap := func(old, new string) string { return strings.Replace(text, old, new, 1) }
 	for name, c := range map[string]string{
@@ -79,11 +80,14 @@ func TestParseAddCheckpointRefuses(t *testing.T) {
 		"no note":               text[:strings.Index(text, "kaibiao/v1")],
 		"CRLF":                  strings.ReplaceAll(text, "\n", "\r\n"),
 		"bytes behind":          text + "\n",
-		"longer than the limit": text + strings.Repeat("x", MaxAddCheckpoint),
+		"one byte too long":     "old 0\n\n" + noteOf(body, MaxAddCheckpoint-6),
 	} {
 		if _, err := ParseAddCheckpoint([]byte(c)); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
+	}
+	if _, err := ParseAddCheckpoint([]byte("old 0\n\n" + noteOf(body, MaxAddCheckpoint-7))); err != nil {
+		t.Errorf("the longest body: %v", err)
 	}
 	most := "old 6\n" + strings.Repeat(hash, 63) + text[strings.Index(text, "\n\n")+1:]
 	if _, err := ParseAddCheckpoint([]byte(most)); err != nil {
@@ -99,11 +103,14 @@ func TestParseSignaturesRefuses(t *testing.T) {
 	good := "— a AAAAAAA=\n"
 	for name, c := range map[string]string{
 		"nothing": "", "empty line": "\n", "empty line in front": "\n" + good, "empty line behind": good + "\n",
-		"no newline": good[:len(good)-1], "twice": good + good, "long": strings.Repeat("x", MaxNote+1),
+		"no newline": good[:len(good)-1], "twice": good + good, "one byte too long": noteOf("", MaxNote+1),
 	} {
 		if _, err := ParseSignatures([]byte(c)); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
+	}
+	if _, err := ParseSignatures([]byte(noteOf("", MaxNote))); err != nil {
+		t.Errorf("the longest line: %v", err)
 	}
 }
 
