@@ -61,11 +61,11 @@ func (u *Upload) append(ctx context.Context, r io.Reader) (err error) {
 	}
 }
 
-// giveUp goes back to the state that is surely durable. A newer one may stand in the file by now; it is overwritten
-// before any data is.
+// giveUp goes back to the state that is surely durable, u.now. A newer one may stand in the file by now: load has it
+// overwritten before any data is.
 func (u *Upload) giveUp(files *pair) {
 	_ = files.data.Truncate(u.now.offset) // to give space back; what is left would be overwritten
-	u.over, u.unsure = nil, true
+	u.over = nil
 }
 
 // keep makes what w has written durable: first the data, then the state that tells of it.

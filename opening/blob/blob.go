@@ -97,6 +97,3 @@ func checkLength(n int64) error {
 	}
 	return nil
 }
-
-// leaves returns how many leaves n bytes have.
-func leaves(n int64) int64 { return (n + sm.LeafSize - 1) / sm.LeafSize }

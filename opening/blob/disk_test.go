@@ -364,6 +364,112 @@ func TestACutStateFileIsNeverBelieved(t *testing.T) {
 	whole(t, s, data)
 }
 
+// What rots under an upload is never taken for durable: it is an error, or the offset of before is told.
+func TestDamageUnderAnUpload(t *testing.T) {
+	t.Parallel()
+	data := random(3<<20, 11)
+	for what, c := range map[string]struct {
+		first, then int // bytes of two appends
+		file        string
+		change      func(b []byte) []byte
+	}{
+		"the begun leaf":          {65536, 70_000, "data", func(b []byte) []byte { b[69_000] ^= 1; return b }},
+		"data cut in a leaf":      {65536, 70_000, "data", func(b []byte) []byte { return b[:69_000] }},
+		"data cut at a leaf":      {65536, 131_072, "data", func(b []byte) []byte { return b[:131_071] }},
+		"a leaf hash of the last": {65536, 131_072, "state", func(b []byte) []byte { b[leavesAt+hashLen] ^= 1; return b }},
+		"a leaf hash of before":   {65536, 131_072, "state", func(b []byte) []byte { b[leavesAt] ^= 1; return b }},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := openStore(t, dir)
+			u := must(s.Upload(anID, int64(len(data))))(t)
+			must(u.Append(t.Context(), 0, bytes.NewReader(data[:c.first])))(t)
+			must(u.Append(t.Context(), int64(c.first), bytes.NewReader(data[c.first:c.then])))(t)
+			path := filepath.Join(s.uploadDir(anID), c.file)
+			b := must(os.ReadFile(path))(t)
+			if err := errors.Join(os.WriteFile(path, c.change(b), 0o600), s.Close()); err != nil {
+				t.Fatal(err)
+			}
+			s = openStore(t, dir)
+			u, err := s.Resume(anID)
+			if err != nil && !errors.Is(err, ErrCorrupt) {
+				t.Error(err)
+			}
+			if err == nil && u.Offset() != int64(c.first) {
+				t.Errorf("offset %d", u.Offset())
+			}
+		})
+	}
+	t.Run("in use", func(t *testing.T) {
+		t.Parallel()
+		s := openStore(t, t.TempDir())
+		u := must(s.Upload(anID, int64(len(data))))(t)
+		must(u.Append(t.Context(), 0, bytes.NewReader(data[:70_000])))(t)
+		f := must(os.OpenFile(filepath.Join(s.uploadDir(anID), "data"), os.O_RDWR, 0))(t)
+		must(f.WriteAt([]byte{data[69_000] ^ 1}, 69_000))(t)
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var c *CorruptError
+		n, err := u.Append(t.Context(), 70_000, bytes.NewReader(data[70_000:]))
+		if n != 70_000 || !errors.As(err, &c) || c.Leaf != 1 || c.Upload != anID || !strings.Contains(err.Error(), anID) {
+			t.Errorf("%d, %v", n, err)
+		}
+	})
+}
+
+// What an earlier process left in the system's cache is made durable before it gets its name.
+func TestFinishSyncsWhatItFound(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	data := random(100, 12)
+	u := must(s.Upload(anID, 100))(t)
+	must(u.Append(t.Context(), 0, bytes.NewReader(data)))(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openStore(t, dir)
+	synced := 0
+	d := &disk{left: -1, fail: func(op, path string) error {
+		if op == "sync" && path == "state" {
+			synced++
+		}
+		return nil
+	}}
+	s.open = d.openFile
+	if err := must(s.Resume(anID))(t).Finish(rootOf(data)); err != nil {
+		t.Fatal(err)
+	}
+	if synced != 1 {
+		t.Errorf("the state was synced %d times", synced)
+	}
+}
+
+// After a damaged leaf the one that was read before it is still itself.
+func TestTheCacheAfterDamage(t *testing.T) {
+	t.Parallel()
+	s := openStore(t, t.TempDir())
+	data := random(3*65536, 13)
+	root := put(t, s, anID, data)
+	damaged := bytes.Clone(data)
+	damaged[2*65536] ^= 1
+	if err := os.WriteFile(filepath.Join(s.blobDir(root), "data"), damaged, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := must(s.Get(root))(t)
+	p := make([]byte, 100)
+	for range 2 {
+		if _, err := b.ReadAt(p, 65536); err != nil || !bytes.Equal(p, data[65536:65636]) {
+			t.Errorf("leaf 1: %v", err)
+		}
+		if n, err := b.ReadAt(p, 2*65536-50); n != 50 || !errors.Is(err, ErrCorrupt) {
+			t.Errorf("leaf 2: %d, %v", n, err)
+		}
+	}
+}
+
 func TestEveryFlippedBitOfAFileIsNoticed(t *testing.T) {
 	t.Parallel()
 	s := openStore(t, t.TempDir())
@@ -423,7 +529,7 @@ func TestDamageIsNamedAndReplaced(t *testing.T) {
 	s := openStore(t, t.TempDir())
 	data := random(5*65536+10, 5)
 	root := put(t, s, anID, data)
-	other := random(1000, 6)
+	other := random(len(data), 6)
 	otherRoot := put(t, s, anID, other)
 	path := filepath.Join(s.blobDir(root), "data")
 	damaged := bytes.Clone(data)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -160,9 +161,13 @@ func TestDroppedSwappedAndMovedRecordsAreNoticed(t *testing.T) {
 			v, _ := sealEntry(a, 20, sm.Hash(b.Get(sm.U64(19))), Entry{Tick: 30})
 			return b.Put(sm.U64(20), v)
 		}),
-		"an entry replaced": in(kindEntry, func(b *bbolt.Bucket) error {
+		"the last entry replaced": in(kindEntry, func(b *bbolt.Bucket) error {
 			v, _ := sealEntry(a, 19, sm.Hash(b.Get(sm.U64(18))), Entry{Tick: 19, Slot: 19, Data: []byte("other")})
 			return b.Put(sm.U64(19), v)
+		}),
+		"an entry in the middle replaced": in(kindEntry, func(b *bbolt.Bucket) error {
+			v, _ := sealEntry(a, 7, sm.Hash(b.Get(sm.U64(6))), Entry{Tick: 7, Slot: 7, Data: []byte("other")})
+			return b.Put(sm.U64(7), v)
 		}),
 		"the head of another lot": func(lots *bbolt.Bucket) error {
 			return lots.Bucket(a[:]).Put(keyHead, bytes.Clone(lots.Bucket(b[:]).Get(keyHead)))
@@ -189,7 +194,15 @@ func TestDroppedSwappedAndMovedRecordsAreNoticed(t *testing.T) {
 			if len(rep.Damage) == 0 {
 				t.Error("not noticed")
 			}
-			t.Log(rep.Damage[0])
+			if strings.HasPrefix(rep.Damage[0].Kind, kindEntry) && what != "an entry added" {
+				l := must(s.Lot(a))(t)
+				if got, err := l.Read(0, 100); !errors.Is(err, ErrCorrupt) {
+					t.Errorf("a reader got %d entries, %v", len(got), err)
+				}
+				if got, err := l.Read(19, 1); strings.Contains(what, "last") && !errors.Is(err, ErrCorrupt) {
+					t.Errorf("a reader of the end got %d entries, %v", len(got), err)
+				}
+			}
 		})
 	}
 }
@@ -273,4 +286,79 @@ func TestADamagedHeaderPageNeedsADecision(t *testing.T) {
 		t.Fatal(err)
 	}
 	undamaged(t, openAt(t, path)) // the next transaction has mended the page
+}
+
+// Structure that would send the store underneath astray, or round and round, is found before it is mapped.
+func TestTheWalkFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "j")
+	fill(t, path, 60)
+	s := must(Open(path, Options{}))(t)
+	stop := run(t, s)
+	b := Batch{Epoch: 1}
+	for i := range byte(200) {
+		b.Evidence = append(b.Evidence, bytes.Repeat([]byte{i}, 100))
+	}
+	if err := errors.Join(must(s.Lot(lotNamed("b")))(t).Append(t.Context(), b), stop(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	file := must(os.ReadFile(path))(t)
+	m := must(readMeta(bytes.NewReader(file), int64(len(file)), false))(t)
+	ne, used := binary.NativeEndian, usedBytes(t, file)
+	branches := map[int]int{} // offsets of the branch pages in use, by the length of their keys
+	for at := 2 * pageSize; at < int(m.pages)*pageSize; at += pageSize {
+		if used[at] && ne.Uint64(file[at:]) == uint64(at/pageSize) && ne.Uint16(file[at+8:]) == flagBranch {
+			branches[int(ne.Uint32(file[at+pageHeader+4:]))] = at
+		}
+	}
+	branch, sparse := branches[entryKeyLen], branches[digestLen]
+	if branch == 0 || sparse == 0 {
+		t.Fatalf("branch pages: %v", branches)
+	}
+	children := int(ne.Uint16(file[branch+10:]))
+	bucket := 0 // the header of an inline bucket, with its one page
+	for i := range file {
+		if used[i] && bytes.HasPrefix(file[i:], append([]byte(kindToken), make([]byte, bucketSize)...)) {
+			bucket = i + len(kindToken)
+		}
+	}
+	for what, change := range map[string]func(b []byte){
+		"a circle": func(b []byte) {
+			for i := range children {
+				ne.PutUint64(b[branch+pageHeader+i*elementSize+8:], uint64(branch/pageSize))
+			}
+		},
+		"a child twice": func(b []byte) {
+			copy(b[branch+pageHeader+8:][:8], b[branch+pageHeader+elementSize+8:])
+		},
+		"a child past the end":       func(b []byte) { ne.PutUint64(b[branch+pageHeader+8:], m.pages) },
+		"a child in the header":      func(b []byte) { ne.PutUint64(b[branch+pageHeader+8:], 1) },
+		"another id":                 func(b []byte) { b[branch] ^= 0x40 },
+		"no type":                    func(b []byte) { b[branch+8] = 0 },
+		"a record moved":             func(b []byte) { b[branch+pageHeader+elementSize]++ },
+		"no children":                func(b []byte) { b[branch+10] = 0 },
+		"running over the next page": func(b []byte) { b[branch+12] = 1 },
+		"a key that is too great":    func(b []byte) { b[branch+pageHeader+children*elementSize+7]++ },
+		"a sequence":                 func(b []byte) { b[bucket+8] = 1 },
+		"an inline page with an id":  func(b []byte) { b[bucket+bucketSize] = 1 },
+		"an inline record fewer":     func(b []byte) { b[bucket+bucketSize+10]-- },
+	} {
+		b := bytes.Clone(file)
+		change(b)
+		if err := walkFile(bytes.NewReader(b), int64(len(b)), false); err == nil {
+			t.Errorf("%s was not found", what)
+		}
+	}
+	// A key of a branch that still leads to the right page is for Scrub to find.
+	harmless := bytes.Clone(file)
+	harmless[sparse+pageHeader+int(ne.Uint16(file[sparse+10:]))*elementSize+2*digestLen-1] ^= 0xff
+	harmless[sparse+pageHeader+int(ne.Uint16(file[sparse+10:]))*elementSize+2*digestLen-2] = 0
+	if err := walkFile(bytes.NewReader(harmless), int64(len(harmless)), false); err != nil {
+		t.Errorf("a key that does no harm: %v", err)
+	}
+	w := newWalker(bytes.NewReader(harmless), m.pages)
+	w.strict = true
+	if w.tree(m.root, 0); len(w.found) == 0 {
+		t.Error("a key that does no harm was not found by the strict walk")
+	}
 }

@@ -58,14 +58,14 @@ func Open(path string, o Options) (*Store, error) {
 			return nil, fmt.Errorf("create the journal %s: %w", path, err)
 		}
 	}
-	s, err := open2(path, o)
+	s, err := openStore(path, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the journal %s: %w", path, err)
 	}
 	return s, nil
 }
 
-func open2(path string, o Options) (*Store, error) {
+func openStore(path string, o Options) (*Store, error) {
 	db, err := openDB(path, o.TakeOlder)
 	if err != nil {
 		return nil, err

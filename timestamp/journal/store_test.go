@@ -170,6 +170,67 @@ func undamaged(t testing.TB, s *Store) Report {
 	return rep
 }
 
+// A commit under way is waited for, whatever the context; what still waits is withdrawn.
+func TestACancelledAppendIsWrittenOrNot(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, filepath.Join(t.TempDir(), "j"))
+	begun, goOn := make(chan struct{}), make(chan struct{})
+	hold := false // set while Run is idle
+	s.commit = func(tx *bbolt.Tx) error {
+		if hold {
+			begun <- struct{}{}
+			<-goOn
+		}
+		return tx.Commit()
+	}
+	run(t, s)
+	l := must(s.Create(t.Context(), lotNamed("a"), Batch{}))(t)
+	hold = true
+	ctx, cancel := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	go func() { first <- l.Append(ctx, Batch{Entries: []Entry{{Data: []byte("0")}}}) }()
+	<-begun
+	go func() { second <- l.Append(ctx, Batch{Expect: 1, Entries: []Entry{{Data: []byte("1")}}}) }()
+	for queued := 0; queued == 0; runtime.Gosched() {
+		s.mu.Lock()
+		queued = len(s.queue)
+		s.mu.Unlock()
+	}
+	cancel()
+	if err := <-second; !errors.Is(err, context.Canceled) {
+		t.Errorf("the one that waited: %v", err)
+	}
+	select {
+	case err := <-first:
+		t.Errorf("the one being committed returned early: %v", err)
+	default:
+	}
+	close(goOn)
+	if err := <-first; err != nil {
+		t.Errorf("the one being committed: %v", err)
+	}
+	if h := must(l.Head())(t); h.Entries != 1 {
+		t.Errorf("%d entries", h.Entries)
+	}
+}
+
+func TestNothingIsPlacedOverAnything(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "j")
+	fill := func(text string) func(string) error {
+		return func(temp string) error { return os.WriteFile(temp, []byte(text), 0o600) }
+	}
+	if err := place(path, fill("first")); err != nil {
+		t.Fatal(err)
+	}
+	if err := place(path, fill("second")); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("placed over another: %v", err)
+	}
+	if got := must(os.ReadFile(path))(t); string(got) != "first" {
+		t.Errorf("it holds %q", got)
+	}
+}
+
 func TestOneProcessAtATime(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "j")

@@ -268,10 +268,16 @@ func testLimits(t *testing.T, e *engine) {
 }
 
 func testCopies(t *testing.T, e *engine) {
-	l := e.create(t, "a", journal.Batch{Entries: entriesOf(0, 1), Notes: []journal.Note{{Size: 1, Text: []byte("note")}}})
+	large := []journal.Entry{{Data: bytes.Repeat([]byte("large"), 10_000)}} // not stored beside anything else
+	l := e.create(t, "a", journal.Batch{
+		Entries: large, Notes: []journal.Note{{Size: 1, Text: []byte("note")}}, Evidence: [][]byte{large[0].Data},
+	})
 	for range 2 {
 		got, err := l.Read(0, 1)
-		same(t, "entry", got, err, entriesOf(0, 1))
+		same(t, "entry", got, err, large)
+		evidence, err := l.Evidence(sm.Sum(large[0].Data))
+		same(t, "evidence", evidence, err, large[0].Data)
+		clear(evidence)
 		note, err := l.Note(1)
 		same(t, "note", note, err, journal.Note{Size: 1, Text: []byte("note")})
 		clear(got[0].Data)
@@ -347,14 +353,19 @@ func testWatch(t *testing.T, e *engine) {
 	if err != nil {
 		t.Fatalf("lot: %v", err)
 	}
-	w.Stop()
-	w.Stop()
 	second, err := again.Watch()
 	if err != nil {
 		t.Fatalf("watch: %v", err)
 	}
 	defer second.Stop()
 	same(t, "the second watch", <-second.C, nil, 10)
+	select {
+	case n := <-w.C:
+		t.Fatalf("told of %d again because somebody else began to watch", n)
+	default:
+	}
+	w.Stop()
+	w.Stop()
 	appendOK(t, l, journal.Batch{Expect: 10, Entries: entriesOf(10, 1)})
 	same(t, "the second watch after growth", <-second.C, nil, 11)
 	select {
