@@ -59,7 +59,7 @@ func get(id, path, summary string) huma.Operation {
 }
 
 func operation(method, id, path, summary string, maxBody int64) huma.Operation {
-	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody, BodyReadTimeout: -1,
+	op := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody, BodyReadTimeout: patience,
 		Responses: map[string]*huma.Response{"default": problemResponse()}}
 	op.Middlewares = huma.Middlewares{fixStatus}
 	return op

@@ -69,7 +69,7 @@ func (s *site) uploadCalls(path string) []rawCall {
 				headerParam("Upload-Metadata", "The key root with the base64 of the section's root in hex")}, handler: s.ofLot(s.tus(s.createUpload))},
 		{method: "HEAD", path: one, id: "uploadOffset", summary: "How many bytes are durable", params: []*huma.Param{version}, handler: s.ofLot(s.tus(s.headUpload))},
 		{method: "PATCH", path: one, id: "patchUpload", summary: "Add bytes; with the last one the section is whole", takes: patchType, status: http.StatusNoContent,
-			params: []*huma.Param{version, offset}, handler: s.ofLot(s.tus(s.patchUpload))},
+			params: []*huma.Param{version, offset}, handler: s.ofLot(s.tus(drained(s.patchUpload)))},
 		{method: "DELETE", path: one, id: "deleteUpload", summary: "Give an upload up (tus termination)", status: http.StatusNoContent,
 			params: []*huma.Param{version}, handler: s.ofLot(s.tus(s.deleteUpload))},
 	}

@@ -9,12 +9,11 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Quota bounds what strangers can make the server do, by network address (IPv6: by /64) and in all. Zero values are
-// replaced by the defaults in brackets.
+// Quota bounds what strangers can make the server do, by network address (IPv6: by /64). Zero values are replaced by the
+// defaults in brackets. There is no bound over all addresses: what is left of it would tell how much others have sent.
 type Quota struct {
 	Uploads int           // unfinished uploads of an address at a time [256]
 	Bytes   int64         // that an address may begin to upload in a day [64 GiB]
-	Total   int64         // that all addresses may begin to upload in a day [512 GiB]
 	Idle    time.Duration // after which an unfinished upload counts no more; the server removes it then [24 h]
 }
 
@@ -32,9 +31,6 @@ func (q *Quota) fill() {
 	if q.Bytes == 0 {
 		q.Bytes = 64 << 30
 	}
-	if q.Total == 0 {
-		q.Total = 512 << 30
-	}
 	if q.Idle == 0 {
 		q.Idle = 24 * time.Hour
 	}
@@ -44,7 +40,6 @@ type quotas struct {
 	limits          Quota
 	create, bytes   *limiter
 	drafts, bundles *limiter
-	total           *rate.Limiter
 
 	mu   sync.Mutex // guards what follows
 	open map[string]held
@@ -63,7 +58,7 @@ func newQuotas(q Quota) *quotas {
 		limits: q,
 		create: newLimiter(createRate, createBurst), bytes: newLimiter(perDay(q.Bytes), q.Bytes),
 		drafts: newLimiter(draftRate, draftBurst), bundles: newLimiter(bundleRate, bundleBurst),
-		total: rate.NewLimiter(perDay(q.Total), int(q.Total)), open: map[string]held{}, by: map[string]int{},
+		open: map[string]held{}, by: map[string]int{},
 	}
 }
 
@@ -86,7 +81,7 @@ func (q *quotas) begin(who, id string, length int64, now time.Time) error {
 	if q.by[who] >= q.limits.Uploads {
 		return tooMany(time.Minute)
 	}
-	if !q.bytes.take(who, length, now) || !q.total.AllowN(now, int(length)) {
+	if !q.bytes.take(who, length, now) {
 		return tooMany(time.Hour)
 	}
 	q.hold(who, id, now)
@@ -146,7 +141,8 @@ type limiter struct {
 	by map[string]*rate.Limiter
 }
 
-// maxAddresses is how many addresses a limiter tells apart; more share one allowance.
+// maxAddresses is how many addresses a limiter tells apart. Beyond that it forgets some: who has so many addresses is not
+// held up by what one of them may do.
 const maxAddresses = 1 << 15
 
 func newLimiter(r rate.Limit, burst int64) *limiter {
@@ -157,22 +153,29 @@ func (l *limiter) take(who string, n int64, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lim := l.by[who]
-	if lim == nil && len(l.by) >= maxAddresses {
-		for a, o := range l.by { // an allowance that is whole again need not be kept
-			if o.TokensAt(now) >= float64(l.burst) {
-				delete(l.by, a)
-			}
-		}
-		if len(l.by) >= maxAddresses {
-			who = ""
-			lim = l.by[who]
-		}
-	}
 	if lim == nil {
+		l.makeRoom(now)
 		lim = rate.NewLimiter(l.rate, int(l.burst))
 		l.by[who] = lim
 	}
 	return lim.AllowN(now, int(n))
+}
+
+func (l *limiter) makeRoom(now time.Time) {
+	if len(l.by) < maxAddresses {
+		return
+	}
+	for a, o := range l.by { // an allowance that is whole again need not be kept
+		if o.TokensAt(now) >= float64(l.burst) {
+			delete(l.by, a)
+		}
+	}
+	for a := range l.by {
+		if len(l.by) < maxAddresses/2 {
+			break
+		}
+		delete(l.by, a)
+	}
 }
 
 // who names the network that asks.

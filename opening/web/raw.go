@@ -3,8 +3,10 @@ package web
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"time"
 
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
@@ -221,7 +223,7 @@ func (s *site) archive(w http.ResponseWriter, r *http.Request, room *opening.Roo
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	n, err := a.WriteTo(w)
+	n, err := a.WriteTo(&patientWriter{dst: w, control: http.NewResponseController(w)})
 	switch {
 	case err == nil:
 		return nil
@@ -232,4 +234,15 @@ func (s *site) archive(w http.ResponseWriter, r *http.Request, room *opening.Roo
 		s.parts.Report(fmt.Errorf("sending the %s bundle of lot %x: %w", editions[e], anchor, err))
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// patientWriter sends an answer that may take long, so long as the client takes it.
+type patientWriter struct {
+	dst     io.Writer
+	control *http.ResponseController
+}
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(patience)) // where that cannot be set the server's own limit holds
+	return p.dst.Write(b)
 }

@@ -3,10 +3,12 @@ package web
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"slices"
+	"time"
 
 	"kaibiao/crypto/seal"
 	"kaibiao/opening"
@@ -21,11 +23,15 @@ const (
 	maxFile    = 16 << 20 // of the opening record
 )
 
-// read takes a whole body.
+// read takes a whole body, within [patience].
 func read(w http.ResponseWriter, r *http.Request, max int64) ([]byte, error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(patience)) // where that cannot be set the server's own limit holds
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
-	if _, big := err.(*http.MaxBytesError); err != nil && !big {
-		return nil, newProblem(CodeBroken, "")
+	var big *http.MaxBytesError
+	if err != nil && !errors.As(err, &big) {
+		return b, newProblem(CodeBroken, "")
 	}
 	return b, err
 }
@@ -85,6 +91,7 @@ func half(b []byte) (*[32]byte, error) {
 }
 
 // submit takes a submission. Its time is that of its last byte: nothing stands between that and the room but the JSON.
+// The answer comes when its tick is sealed.
 func (s *site) submit(w http.ResponseWriter, r *http.Request, room *opening.Room) error {
 	var in opening.SubmitRequest
 	if err := readJSON(w, r, maxSubmit, &in); err != nil {
@@ -94,6 +101,9 @@ func (s *site) submit(w http.ResponseWriter, r *http.Request, room *opening.Room
 	if err != nil {
 		return err
 	}
+	t := &room.Params().Terms
+	wait := time.Duration(max(t.Coarse, t.Fine)+t.Grace)*time.Second + patience
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(wait)) // where that cannot be set the server's own limit holds
 	receipt, err := room.Submit(r.Context(), sub)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 const (
 	maxSigned = 16 << 10            // bytes of {request, signature}
 	maxAge    = 60 * opening.Second // off the clock, either way
-	maxNonces = 1 << 16             // remembered at a time
+	maxNonces = 1024                // of a signer, remembered at a time
 )
 
 // claim is a signed request that fits the call but whose signature nobody has checked yet.
@@ -135,7 +135,7 @@ func distrusted(room *opening.Room) map[sm.Hash]bool {
 
 // once makes sure that a signer's request is used one time. It comes after the signature: strangers fill no memory.
 func (c *claim) once(signer []byte) error {
-	switch c.site.seen.add(sm.Sum(append(slices.Clone(c.request.Nonce[:]), signer...)), c.request.Time+maxAge, c.now) {
+	switch c.site.seen.add(sm.Sum(signer), c.request, c.now) {
 	case nonceUsed:
 		return newProblem(CodeStale, "this signed request was used before")
 	case noncesFull:
@@ -152,32 +152,48 @@ const (
 	noncesFull
 )
 
-// nonces remembers used requests until they would be refused for their time.
+// nonces remembers used requests, by signer, until they would be refused for their time.
 type nonces struct {
 	mu    sync.Mutex
-	until map[sm.Hash]opening.Instant
+	until map[sm.Hash]map[[16]byte]opening.Instant
 	swept opening.Instant
 }
 
-func newNonces() *nonces { return &nonces{until: map[sm.Hash]opening.Instant{}} }
+func newNonces() *nonces { return &nonces{until: map[sm.Hash]map[[16]byte]opening.Instant{}} }
 
-func (n *nonces) add(key sm.Hash, until, now opening.Instant) nonceAnswer {
+func (n *nonces) add(signer sm.Hash, q *opening.Request, now opening.Instant) nonceAnswer {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if now-n.swept > opening.Second {
-		n.swept = now
-		for k, t := range n.until {
-			if t < now {
-				delete(n.until, k)
-			}
-		}
+	n.sweep(now)
+	own := n.until[signer]
+	if own == nil {
+		own = map[[16]byte]opening.Instant{}
+		n.until[signer] = own
 	}
-	if _, used := n.until[key]; used {
+	if _, used := own[q.Nonce]; used {
 		return nonceUsed
 	}
-	if len(n.until) >= maxNonces {
+	if len(own) >= maxNonces {
 		return noncesFull
 	}
-	n.until[key] = until
+	own[q.Nonce] = q.Time + maxAge
 	return nonceNew
+}
+
+// sweep forgets what has expired, once a second. n.mu is held.
+func (n *nonces) sweep(now opening.Instant) {
+	if now-n.swept < opening.Second {
+		return
+	}
+	n.swept = now
+	for signer, own := range n.until {
+		for nonce, until := range own {
+			if until < now {
+				delete(own, nonce)
+			}
+		}
+		if len(own) == 0 {
+			delete(n.until, signer)
+		}
+	}
 }

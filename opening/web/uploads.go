@@ -57,7 +57,7 @@ const (
 	idLen         = 32 // hex digits
 	rootLen       = 64
 	maxMetadata   = 1024
-	patience      = 60 * time.Second // for the next bytes of a body
+	patience      = 60 * time.Second // for a small body, or for the next bytes of an upload or a bundle
 )
 
 // upload is what an address names. The root is part of the address and of nothing else: who begins an upload says which
@@ -248,6 +248,21 @@ func progress(w http.ResponseWriter, offset int64) {
 	w.Header().Set("Upload-Offset", strconv.FormatInt(offset, 10))
 }
 
+// maxDrain is how much of a refused body is read all the same: a client that is cut off while it sends may never see why.
+const maxDrain = 8 << 20
+
+// drained lets the client send what it is sending before it gets a refusal.
+func drained(h lotHandler) lotHandler {
+	return func(w http.ResponseWriter, r *http.Request, room *opening.Room) error {
+		err := h(w, r, room)
+		if err != nil && r.Header.Get("Expect") == "" {
+			body := &patient{src: r.Body, control: http.NewResponseController(w)}
+			_, _ = io.CopyN(io.Discard, body, maxDrain) // best effort
+		}
+		return err
+	}
+}
+
 // patchUpload adds bytes. What is acknowledged by 204 is durable; with the last byte the section is whole under its root.
 func (s *site) patchUpload(w http.ResponseWriter, r *http.Request, room *opening.Room) error {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != patchType {
@@ -269,8 +284,12 @@ func (s *site) patchUpload(w http.ResponseWriter, r *http.Request, room *opening
 	if err := s.mayUpload(room, u.root, length); err != nil {
 		return err
 	}
-	if offset > length || r.ContentLength > length-offset {
-		progress(w, up.Offset())
+	if have := up.Offset(); offset != have {
+		progress(w, have)
+		return newProblem(CodeOffset, "")
+	}
+	if r.ContentLength > length-offset {
+		progress(w, offset)
 		return newProblem(opening.CodeOversize, "the upload was begun with "+strconv.FormatInt(length, 10)+" bytes")
 	}
 	s.quota.touch(s.who(r), u.id, s.parts.Clock())
@@ -349,8 +368,11 @@ type patient struct {
 func (p *patient) Read(b []byte) (int, error) {
 	_ = p.control.SetReadDeadline(time.Now().Add(patience)) // where that cannot be set the server's own limit holds
 	n, err := p.src.Read(b)
-	if err != nil && err != io.EOF {
-		p.err = err
+	if err != nil {
+		_ = p.control.SetReadDeadline(time.Time{})
+		if err != io.EOF {
+			p.err = err
+		}
 	}
 	return n, err
 }

@@ -67,7 +67,7 @@ type Parts struct {
 }
 
 // New returns the handler of everything. It starts no goroutine. The caller's http.Server sets the time limits; a body
-// that keeps coming may outlast its ReadTimeout.
+// that keeps coming may outlast its ReadTimeout, an answer that is taken its WriteTimeout.
 func New(p Parts) (http.Handler, error) {
 	if p.Lots == nil || p.Drafts == nil || p.Uploads == nil || p.UploadFault == nil || p.Mailbox == nil || p.Clock == nil {
 		return nil, errors.New("the HTTP interface lacks a part: lots, drafts, uploads, mailbox and clock are needed")
@@ -115,7 +115,7 @@ func remote(r *http.Request) netip.Addr {
 	return a.Addr().Unmap()
 }
 
-// guard sets the headers that every answer has and turns a panic into an answer.
+// guard sets the headers that every answer has.
 func (s *site) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -123,21 +123,48 @@ func (s *site) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		defer func() {
-			switch v := recover(); {
-			case v == nil:
-			case v == http.ErrAbortHandler:
-				panic(v)
-			case r.Context().Err() != nil: // nobody reads any more
-			default:
-				// The value of a panic may hold what a request brought: only its type is told.
-				s.parts.Report(fmt.Errorf("a fault in the HTTP interface: panic of type %T\n%s", v, debug.Stack()))
-				newProblem(CodeInternal, "").write(w)
-			}
-		}()
 		next.ServeHTTP(w, r)
 	})
 }
+
+// safely serves a call of the API and turns a panic into an answer, or breaks the connection if one has begun: half an
+// answer must not look whole. The value of a panic may hold what a request brought: only its type is told.
+func (s *site) safely(w http.ResponseWriter, r *http.Request) {
+	t := &tracked{ResponseWriter: w}
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v != http.ErrAbortHandler && r.Context().Err() == nil {
+			s.parts.Report(fmt.Errorf("a fault in the HTTP interface: panic of type %T\n%s", v, debug.Stack()))
+		}
+		if v == http.ErrAbortHandler || t.wrote {
+			panic(http.ErrAbortHandler)
+		}
+		newProblem(CodeInternal, "").write(w)
+	}()
+	s.mux.ServeHTTP(t, r)
+}
+
+// tracked knows whether an answer has begun.
+type tracked struct {
+	http.ResponseWriter
+	wrote bool
+}
+
+func (t *tracked) WriteHeader(status int) {
+	t.wrote = t.wrote || status >= http.StatusOK
+	t.ResponseWriter.WriteHeader(status)
+}
+
+func (t *tracked) Write(b []byte) (int, error) {
+	t.wrote = true
+	return t.ResponseWriter.Write(b)
+}
+
+// Unwrap serves http.ResponseController, by which calls set their time limits.
+func (t *tracked) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 func isAPI(p string) bool {
 	return p == "/api" || strings.HasPrefix(p, "/api/") || p == "/healthz" || p == "/openapi.json"
@@ -159,7 +186,7 @@ func (s *site) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 	h, pattern := s.mux.Handler(r)
 	if pattern != "" {
-		s.mux.ServeHTTP(w, r)
+		s.safely(w, r)
 		return
 	}
 	probe := &header{header: http.Header{}}
