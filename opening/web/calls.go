@@ -19,8 +19,8 @@ type (
 		Anchor string `path:"anchor" doc:"Anchor of the lot: the hash of its Params, 64 hex digits, as printed in the notice"`
 	}
 	eventsInput struct {
-		lotInput
-		From uint64 `query:"from" doc:"Number of the first entry wanted"`
+		Anchor string `path:"anchor" doc:"Anchor of the lot"`
+		From   uint64 `query:"from" doc:"Number of the first entry wanted"`
 	}
 	draftInput struct {
 		ID string `path:"id" doc:"Random id of the draft" maxLength:"64"`
@@ -29,12 +29,12 @@ type (
 		Body opening.DraftRequest
 	}
 	termsInput struct {
-		draftInput
+		ID   string `path:"id" doc:"Random id of the draft" maxLength:"64"`
 		Body opening.DraftTerms
 	}
 	answerInput struct {
-		draftInput
-		J    int `path:"j" doc:"Number of the custodian, from 1" minimum:"1" maximum:"15"`
+		ID   string `path:"id" doc:"Random id of the draft" maxLength:"64"`
+		J    int    `path:"j" doc:"Number of the custodian, from 1" minimum:"1" maximum:"15"`
 		Body opening.DraftAnswer
 	}
 	output[T any] struct{ Body T }

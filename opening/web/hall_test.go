@@ -329,7 +329,9 @@ func (d *drafts) Trust(id string) ([]byte, error) {
 }
 
 func (d *drafts) SetTerms(ctx context.Context, id string, t opening.DraftTerms) (*opening.LotDraft, error) {
-	d.lot.Terms, d.lot.Signature = t.Terms, t.Signature
+	if id == d.lot.ID {
+		d.lot.Terms, d.lot.Signature = t.Terms, t.Signature
+	}
 	return d.Draft(ctx, id)
 }
 

@@ -54,6 +54,9 @@ func TestWholeOpeningOverHTTP(t *testing.T) {
 		if err != nil || !st.AllOpened || len(st.Bids) != 3 {
 			t.Fatalf("after the release: %+v, %v", st, err)
 		}
+		if got := h.events(); got != int(st.Events) {
+			t.Errorf("%d events, %d are announced", got, st.Events)
+		}
 		h.record()
 		for which, sign := range map[string][]byte{"bundle": nil, "auditor": h.world.Tenderer.Sign.DER} {
 			var out bytes.Buffer
@@ -90,4 +93,26 @@ func (h *hall) record() {
 	}
 	h.must(h.world.Submission(body, agency, h.world.Supervisor.Sign))
 	time.Sleep(2 * time.Second)
+}
+
+// events reads all public entries and checks their numbers and their bytes.
+func (h *hall) events() int {
+	h.t.Helper()
+	n := 0
+	for {
+		list, err := h.client.Events(h.ctx, h.anchor(), uint64(n))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if len(list) == 0 {
+			return n
+		}
+		for _, e := range list {
+			entry, err := opening.ParseEntry(e.Entry)
+			if err != nil || e.Seq != uint64(n) || entry.Kind.String() != e.Kind || entry.Time != e.Time {
+				h.t.Errorf("event %d: %+v, %v", n, e, err)
+			}
+			n++
+		}
+	}
 }
