@@ -80,20 +80,20 @@ type call struct {
 	kind         string // content type of body
 	body         io.Reader
 	header       http.Header
-	signer       signer
+	signer       Signer
 	anchor       sm.Hash
 }
 
-// signer makes the value of the Kaibiao-Request header.
-type signer func(request []byte) ([]byte, error)
+// A Signer signs requests for what is not for everybody.
+type Signer func(request []byte) ([]byte, error)
 
 // ByWitness signs requests with a custodian's witness key.
-func ByWitness(key crypto.Signer) signer {
+func ByWitness(key crypto.Signer) Signer {
 	return func(b []byte) ([]byte, error) { return sm.SignMessage(key, b) }
 }
 
 // ByParty signs requests with the certificate of a party or bidder.
-func ByParty(key crypto.Signer, certificate []byte) signer {
+func ByParty(key crypto.Signer, certificate []byte) Signer {
 	return func(b []byte) ([]byte, error) { return cms.Sign(key, certificate, b) }
 }
 
@@ -253,7 +253,7 @@ func (c *Client) Receipt(ctx context.Context, anchor, body sm.Hash, form int) ([
 }
 
 // Ticket returns the ticket that the bidder left with a bid. sign is [ByParty] with a certificate of the same firm.
-func (c *Client) Ticket(ctx context.Context, anchor sm.Hash, bid opening.BidID, sign signer) ([]byte, error) {
+func (c *Client) Ticket(ctx context.Context, anchor sm.Hash, bid opening.BidID, sign Signer) ([]byte, error) {
 	q := get(lotPath(anchor, "/tickets/"+bid.String()))
 	q.signer, q.anchor = sign, anchor
 	return c.bytes(ctx, q, maxText)
@@ -265,7 +265,7 @@ func (c *Client) RecordJSON(ctx context.Context, anchor sm.Hash) ([]byte, error)
 }
 
 // PutRecordFile hands in a file for the opening record, before RECORD names it. sign is the agency's.
-func (c *Client) PutRecordFile(ctx context.Context, anchor sm.Hash, name string, data []byte, sign signer) error {
+func (c *Client) PutRecordFile(ctx context.Context, anchor sm.Hash, name string, data []byte, sign Signer) error {
 	q := call{method: http.MethodPut, path: lotPath(anchor, "/record/"+url.PathEscape(name)), body: bytes.NewReader(data),
 		kind: "application/octet-stream", signer: sign, anchor: anchor}
 	resp, err := c.do(ctx, q)
@@ -276,7 +276,7 @@ func (c *Client) PutRecordFile(ctx context.Context, anchor sm.Hash, name string,
 }
 
 // Bundle streams a bundle to dst: "bundle" (public), or "pack" (custodians) and "auditor" with a signer.
-func (c *Client) Bundle(ctx context.Context, anchor sm.Hash, which string, sign signer, dst io.Writer) error {
+func (c *Client) Bundle(ctx context.Context, anchor sm.Hash, which string, sign Signer, dst io.Writer) error {
 	q := get(lotPath(anchor, "/"+which))
 	q.signer, q.anchor = sign, anchor
 	resp, err := c.do(ctx, q)
