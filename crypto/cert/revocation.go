@@ -26,10 +26,16 @@ type Evidence struct {
 	crls     []*CRL
 	ocsps    []*OCSP
 	problems []error
+	*proofs
+}
 
+// proofs remembers the signatures of CRLs that were verified, and their results.
+type proofs struct {
 	mu       sync.Mutex
 	verified map[crlSigner]error
 }
+
+func newProofs() *proofs { return &proofs{verified: map[crlSigner]error{}} }
 
 type crlSigner struct {
 	crl *CRL
@@ -39,29 +45,36 @@ type crlSigner struct {
 // ReadEvidence reads pieces of evidence, each the DER of one CRL or OCSP response, at most 64. A piece that is neither,
 // or that is refused, proves nothing; if evidence turns out to be missing, the error of the check tells why it was refused.
 func ReadEvidence(pieces [][]byte) *Evidence {
-	e := &Evidence{verified: map[crlSigner]error{}}
+	e := &Evidence{proofs: newProofs()}
 	for i, p := range pieces {
 		if i == maxPieces {
-			e.problems = append(e.problems, fmt.Errorf("only the first %d pieces of evidence were read", maxPieces))
+			e.problems = append(e.problems, errPieces)
 			break
 		}
-		if isOCSP(p) {
-			o, err := ParseOCSP(p)
-			if err == nil {
-				e.ocsps = append(e.ocsps, o)
-				continue
-			}
-			e.problems = append(e.problems, err)
-			continue
-		}
-		c, err := ParseCRL(p)
-		if err == nil {
-			e.crls = append(e.crls, c)
-			continue
-		}
-		e.problems = append(e.problems, err)
+		e.read(p)
 	}
 	return e
+}
+
+var errPieces = fmt.Errorf("only the first %d pieces of evidence were read", maxPieces)
+
+// read adds one piece.
+func (e *Evidence) read(p []byte) {
+	if isOCSP(p) {
+		o, err := ParseOCSP(p)
+		if err == nil {
+			e.ocsps = append(e.ocsps, o)
+			return
+		}
+		e.problems = append(e.problems, err)
+		return
+	}
+	c, err := ParseCRL(p)
+	if err == nil {
+		e.crls = append(e.crls, c)
+		return
+	}
+	e.problems = append(e.problems, err)
 }
 
 // isOCSP reports whether b begins like an OCSPResponse: a SEQUENCE whose first field is an ENUMERATED.
