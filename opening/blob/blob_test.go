@@ -424,6 +424,22 @@ func TestTheStateIsFrozen(t *testing.T) {
 	}
 }
 
+func TestASlotThatContradictsItselfIsRefused(t *testing.T) {
+	t.Parallel()
+	for what, s := range map[string]slot{
+		"no length":               {},
+		"too long":                {length: MaxLength + 1},
+		"past the end":            {length: 10, offset: 11, partial: sm.Hash{1}},
+		"before the beginning":    {length: 10, offset: -1, partial: sm.Hash{1}},
+		"a begun leaf at its end": {length: 1 << 20, offset: 65536, partial: sm.Hash{1}},
+		"no begun leaf inside":    {length: 1 << 20, offset: 65537},
+	} {
+		if _, err := unmarshalSlot(s.marshal()); err == nil {
+			t.Errorf("%s: accepted", what)
+		}
+	}
+}
+
 // No state file makes a reader panic, and a slot that is accepted is written back the same.
 func FuzzState(f *testing.F) {
 	s := slot{sequence: 3, length: 200_000, offset: 131_073, partial: sm.TreeLeaf([]byte{1}), tree: sm.TreeRoot(make([]sm.Hash, 2))}

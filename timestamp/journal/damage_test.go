@@ -339,9 +339,17 @@ func TestTheWalkFindsWhatIsWrong(t *testing.T) {
 		"no children":                func(b []byte) { b[branch+10] = 0 },
 		"running over the next page": func(b []byte) { b[branch+12] = 1 },
 		"a key that is too great":    func(b []byte) { b[branch+pageHeader+children*elementSize+7]++ },
-		"a sequence":                 func(b []byte) { b[bucket+8] = 1 },
-		"an inline page with an id":  func(b []byte) { b[bucket+bucketSize] = 1 },
-		"an inline record fewer":     func(b []byte) { b[bucket+bucketSize+10]-- },
+		"a key that is too small":    func(b []byte) { b[branch+pageHeader+children*elementSize+entryKeyLen+7]-- },
+		"keys out of order": func(b []byte) {
+			leaf := int(ne.Uint64(file[branch+pageHeader+8:])) * pageSize
+			count := int(ne.Uint16(b[leaf+10:]))
+			values := b[leaf+pageHeader+count*elementSize:]
+			values[bytes.Index(values, sm.U64(2))+7] = 0 // key 2 becomes 0: nothing else is wrong with it
+		},
+		"an inline record cut":      func(b []byte) { b[bucket+bucketSize+pageHeader+elementSize+12]-- }, // the last of two
+		"a sequence":                func(b []byte) { b[bucket+8] = 1 },
+		"an inline page with an id": func(b []byte) { b[bucket+bucketSize] = 1 },
+		"an inline record fewer":    func(b []byte) { b[bucket+bucketSize+10]-- },
 	} {
 		b := bytes.Clone(file)
 		change(b)
