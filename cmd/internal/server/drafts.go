@@ -254,10 +254,12 @@ func (d *drafts) Answer(ctx context.Context, id string, j int, in opening.DraftA
 	if err := d.save(id, s); err != nil {
 		return nil, err
 	}
-	if len(s.Answers) < t.N {
-		return d.view(id, s), nil
+	if len(s.Answers) == t.N {
+		if err := d.complete(ctx, id, s, t.N); err != nil {
+			return nil, err
+		}
 	}
-	return d.view(id, s), d.complete(ctx, id, s, t.N)
+	return d.view(id, s), nil
 }
 
 func checkAnswer(s *savedDraft, t *opening.Terms, j int, in opening.DraftAnswer) error {
@@ -293,6 +295,9 @@ func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) 
 	}
 	if err := p.Check(trust, d.server.cfg.Insecure); err != nil {
 		return wrong("%v", err)
+	}
+	if p.Terms.Start <= opening.InstantOf(d.server.cfg.Clock()) {
+		return wrong("the custodians have answered too late: the lot would have started at %s. Begin another draft with a later start", p.Terms.Start)
 	}
 	anchor := opening.Hex(p.Hash())
 	s.Anchor = &anchor

@@ -204,18 +204,19 @@ func (h *Holder) answer(ctx context.Context, s *seat, person crypto.Signer, cert
 
 // key opens a key of a seat, or makes it.
 func (h *Holder) key(ctx context.Context, s *seat, name string) (*sm.PrivateKey, error) {
-	path := filepath.Join(h.seatDir(s.Draft), name+".kks")
+	path := h.keyPath(s, name)
 	pass, err := h.cfg.PIN(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		if _, err := hsm.GenerateFile(path, name+" of draft "+s.Draft, pass); err != nil {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		k, err := sm.GenerateKey()
+		if err != nil {
 			return nil, err
 		}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
+		return k, hsm.CreateFile(path, keyfile.Entry{Name: name + " of draft " + s.Draft, Key: k}, pass)
+	} else if err != nil {
 		return nil, err
 	}
 	entry, err := keyfile.Open(b, pass)
@@ -226,6 +227,26 @@ func (h *Holder) key(ctx context.Context, s *seat, name string) (*sm.PrivateKey,
 		return nil, fmt.Errorf("%s holds no key", path)
 	}
 	return entry.Key, nil
+}
+
+func (h *Holder) keyPath(s *seat, name string) string {
+	return filepath.Join(h.seatDir(s.Draft), name+".kks")
+}
+
+// checkKey makes sure that the keystore of e is the one whose public half the Params hold, without unsealing it.
+func (h *Holder) checkKey(s *seat, public sm.PublicKey) error {
+	b, err := os.ReadFile(h.keyPath(s, "e"))
+	if err != nil {
+		return err
+	}
+	sealed, err := keyfile.ParseKeystore(b)
+	if err != nil {
+		return err
+	}
+	if sealed.Public != public {
+		return errors.New("the lot's Params hold another opening key than this custodian's: they are refused")
+	}
+	return nil
 }
 
 // Run serves until ctx ends.
@@ -339,12 +360,8 @@ func (h *Holder) openSeat(ctx context.Context, s *seat) error {
 	if err != nil {
 		return err
 	}
-	e, err := h.key(ctx, s, "e")
-	if err != nil {
+	if err := h.checkKey(s, p.Custodians[s.Number-1].E); err != nil {
 		return err
-	}
-	if p.Custodians[s.Number-1].E != e.PublicKey() {
-		return errors.New("the lot's Params hold another opening key than this custodian's: they are refused")
 	}
 	bound := &seat{s.Server, s.Draft, s.Number, s.Terms, anchor}
 	if s.Anchor == nil {

@@ -176,7 +176,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 		cancel(err)
 		return err
 	}
-	handler, err := s.handler()
+	live := ws.New(s.wsParts())
+	s.registry.MustRegister(live)
+	workers.Go(func() { live.Run(ctx) })
+	handler, err := s.handler(live)
 	if err != nil {
 		cancel(err)
 		return err
@@ -208,8 +211,9 @@ func (s *Server) keepLots(ctx context.Context) {
 	}
 }
 
-func (s *Server) handler() (http.Handler, error) {
-	live := ws.New(s.wsParts())
+func (s *Server) wsParts() ws.Parts { return ws.Parts{Lots: s.lots, Clock: s.cfg.Clock} }
+
+func (s *Server) handler(live http.Handler) (http.Handler, error) {
 	api, err := web.New(web.Parts{Lots: s.lots, Drafts: s.drafts, Uploads: uploads{s.blobs}, UploadFault: uploadFault, Mailbox: s.mailbox,
 		Page: ws.Pages(s.wsParts()), Clock: s.cfg.Clock, Base: "", Report: func(err error) { s.warnf("%v", err) }})
 	if err != nil {
