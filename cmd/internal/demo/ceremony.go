@@ -122,29 +122,40 @@ func (s *show) checkInAndConfirm(ctx context.Context, f *firm) error {
 	return nil
 }
 
-func (s *show) releaseAll(ctx context.Context, _ func(func(context.Context) error)) error {
-	for j, h := range s.holders {
-		p := s.people.custodians[j]
-		err := until(ctx, fmt.Sprintf("custodian %d", j+1), func() (bool, error) {
-			ready, err := h.Approve(ctx, s.anchor, p.Sign.Key, p.Sign.DER)
-			if err == nil {
-				s.say("托管人 %d 逐项核验通过并释放密钥 / custodian %d: all points hold, released", j+1, j+1)
-				return true, nil
-			}
-			if ready == nil || ready.Err == nil {
-				return false, err
-			}
-			return false, nil // not everything holds yet: the cosignatures over FREEZE, most often
-		})
-		if err != nil {
+// releaseAndOpen has all custodians check the closing pack and release, and shows the decryption as it goes.
+func (s *show) releaseAndOpen(ctx context.Context, _ func(func(context.Context) error)) error {
+	errs := make(chan error, len(s.holders))
+	for j := range s.holders {
+		go func() { errs <- s.release(ctx, j) }()
+	}
+	if err := s.watchOpening(ctx); err != nil {
+		return err
+	}
+	for range s.holders {
+		if err := <-errs; err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// watchOpening shows the decryption as it goes.
-func (s *show) watchOpening(ctx context.Context, _ func(func(context.Context) error)) error {
+// release has one custodian ask until everything holds; then its person approves.
+func (s *show) release(ctx context.Context, j int) error {
+	p := s.people.custodians[j]
+	return until(ctx, fmt.Sprintf("custodian %d", j+1), func() (bool, error) {
+		ready, err := s.holders[j].Approve(ctx, s.anchor, p.Sign.Key, p.Sign.DER)
+		if err == nil {
+			s.say("托管人 %d 逐项核验通过并释放密钥 / custodian %d: all points hold, released", j+1, j+1)
+			return true, nil
+		}
+		if ready == nil || ready.Err == nil {
+			return false, err
+		}
+		return false, nil // not everything holds yet: the cosignatures over FREEZE, most often
+	})
+}
+
+func (s *show) watchOpening(ctx context.Context) error {
 	bars := newBars(s.Stdout)
 	defer bars.end()
 	st, err := s.state(ctx, "the prices", func(st *opening.LotState) bool {

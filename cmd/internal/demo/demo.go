@@ -102,8 +102,7 @@ func (s *show) stage(ctx context.Context, run func(func(context.Context) error))
 		{"招标条款、托管人密钥与锚值 / Terms, custodians' keys, the anchor", s.tender},
 		{"封装并递交 / sealing and submitting", s.submitAll},
 		{"截标、签到、确认、冻结 / close, check-in, confirm, freeze", s.confirmAll},
-		{"托管人核验并释放密钥 / custodians verify and release", s.releaseAll},
-		{"解密与抽取 / decryption and draws", s.watchOpening},
+		{"托管人核验并释放密钥，解密，抽取 / custodians verify and release; decryption, draws", s.releaseAndOpen},
 		{"异议、签字、归档 / objections, signatures, record", s.finish},
 		{"归档包与离线核验 / bundles and offline verification", s.audit},
 	} {
