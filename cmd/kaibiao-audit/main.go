@@ -22,6 +22,10 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 // run returns the exit code: 0 valid, 1 invalid, 2 incomplete, 3 unreadable, 64 usage.
 func run(args []string, stdout, stderr io.Writer) int {
+	if err := sm.SelfTest(); err != nil {
+		fmt.Fprintln(stderr, "kaibiao-audit: 启动自检未通过 / the start-up self-test failed:", err)
+		return opening.Unreadable.ExitCode()
+	}
 	code := 0
 	cmd := command(&code)
 	cmd.SetArgs(args)

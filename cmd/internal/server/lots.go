@@ -40,6 +40,7 @@ type lots struct {
 type lot struct {
 	room       *opening.Room
 	custodians []*keyHolder
+	clock      skew
 }
 
 // keyHolder is one of a lot's key holders as the server sees it.
@@ -135,7 +136,8 @@ func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, 
 	s := l.server
 	one := &lot{}
 	parts.Blobs, parts.Revocation, parts.Clock, parts.Warn = blobs{s.blobs}, s.revocation, s.cfg.Clock, s.warn(p)
-	parts.ClockOff = s.clockOff
+	one.clock.now = s.cfg.Clock
+	parts.ClockOff = func() bool { return s.clockOff() || one.clock.off() }
 	for i, seat := range p.Terms.Custodians {
 		c, err := client.NewCustodian(seat.Address, p, s.http)
 		if err != nil {
@@ -172,7 +174,7 @@ func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, c := range o.custodians {
-		wg.Go(func() { c.witness(ctx, o.room, warn) })
+		wg.Go(func() { c.witness(ctx, o, warn) })
 	}
 	if err := o.room.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		warn("the lot stopped and accepts nothing until the server is started again: %v", err)
@@ -181,10 +183,10 @@ func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
 
 // witness asks the custodian to cosign whatever is new, for as long as ctx runs. A custodian that does not answer is
 // asked again, soon at first, then every ten seconds.
-func (c *keyHolder) witness(ctx context.Context, room *opening.Room, warn func(string, ...any)) {
+func (c *keyHolder) witness(ctx context.Context, o *lot, warn func(string, ...any)) {
 	wait := retryFirst
 	for ctx.Err() == nil {
-		changed, err := c.witnessOnce(ctx, room)
+		changed, err := c.witnessOnce(ctx, o)
 		if err != nil && ctx.Err() == nil {
 			warn("custodian %d: %v", c.number, err)
 			select {
@@ -207,7 +209,8 @@ const (
 	retryLast  = 10 * time.Second
 )
 
-func (c *keyHolder) witnessOnce(ctx context.Context, room *opening.Room) (<-chan struct{}, error) {
+func (c *keyHolder) witnessOnce(ctx context.Context, o *lot) (<-chan struct{}, error) {
+	room := o.room
 	// Asked with the largest size there can be, the room says whether anything is new at all.
 	req, changed, err := room.Witness(c.number, 0)
 	if err != nil || req == nil {
@@ -225,7 +228,11 @@ func (c *keyHolder) witnessOnce(ctx context.Context, room *opening.Room) (<-chan
 	if err != nil {
 		return changed, err
 	}
-	return changed, room.AddCosignatures(ctx, req.Add.Note.Size, signatures)
+	if err := room.AddCosignatures(ctx, req.Add.Note.Size, signatures); err != nil {
+		return changed, err
+	}
+	o.clock.heard(c.number, signatures, req.Add.Note, room.Params())
+	return changed, nil
 }
 
 // consenter asks all custodians at once whether the log lacks something of theirs.
