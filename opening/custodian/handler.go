@@ -1,6 +1,7 @@
 package custodian
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,10 @@ func Handler(agents func(anchor string) *Agent) http.Handler {
 			}
 		})
 	}
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		io.WriteString(w, "密钥托管人程序 / a key holder's program\n")
+	})
 	handle("GET /lots/{anchor}/size", func(w http.ResponseWriter, _ *http.Request, a *Agent) error {
 		w.Header().Set("Content-Type", tlog.ContentTypeSize)
 		_, err := w.Write(tlog.MarshalSize(a.Size()))
@@ -77,7 +82,7 @@ func serveOpened(w http.ResponseWriter, r *http.Request, a *Agent) error {
 func serveAddCheckpoint(w http.ResponseWriter, r *http.Request, a *Agent) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, tlog.MaxAddCheckpoint))
 	if err != nil {
-		return deny(http.StatusRequestEntityTooLarge, "the request is too long")
+		return tooLong(err)
 	}
 	req, err := tlog.ParseAddCheckpoint(body)
 	if err != nil {
@@ -105,12 +110,28 @@ func serveMailbox(w http.ResponseWriter, r *http.Request, a *Agent) error {
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request, max int64, out any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, max))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+	defer clear(b) // it may hold a bidder's half
+	if err != nil {
+		return tooLong(err)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
-	if err := d.Decode(out); err != nil {
-		return deny(http.StatusBadRequest, "not the JSON that is expected: %v", err)
+	if d.Decode(out) != nil { // its text may repeat what was sent
+		return deny(http.StatusBadRequest, "the body is not the JSON that this call takes")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return deny(http.StatusBadRequest, "the body is more than one JSON value")
 	}
 	return nil
+}
+
+// tooLong tells a body that exceeds its limit from one that broke off.
+func tooLong(err error) error {
+	if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
+		return deny(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", big.Limit)
+	}
+	return deny(http.StatusBadRequest, "the request broke off")
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

@@ -3,7 +3,6 @@ package custodian
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -14,226 +13,281 @@ import (
 	"kaibiao/opening"
 )
 
+// Kinds of mailbox items.
+const (
+	mailBid      = "bid"
+	mailWithdraw = "withdraw"
+	mailConfirm  = "confirm"
+	mailSection  = "section"
+)
+
 // mail is an item that the agent holds until the log answers it.
 type mail struct {
-	item   opening.MailboxItem
-	digest sm.Hash
-	owner  string // USCI, or bid id of a confirmation or section
-	time   opening.Instant
-	passed bool // the server has taken it
+	item     opening.MailboxItem // of a section without its body, which is in the store by its root
+	digest   sm.Hash
+	owner    string // USCI
+	bid      opening.BidID
+	root     sm.Hash // of a section
+	delivery delivery
+}
+
+// kept is a mail item as it is stored. The owner is not in the receipt: that goes through many hands.
+type kept struct {
+	Item  opening.MailboxItem `json:"item"`
+	Owner string              `json:"owner"`
+	Bid   opening.Hex         `json:"bid"`
+	Root  opening.Hex         `json:"root"`
 }
 
 // lastMail is how long before the window's end a confirmation or section must come.
 const lastMail = 60 * opening.Second
 
-// maxMail bounds the mailbox.
-const maxMail = 4096
+// Bounds of the mailbox.
+const (
+	maxMail      = 4096
+	maxMailBytes = 64 << 20 // sections, which lie in the store only, not counted
+)
+
+// size is what an item takes in memory.
+func (m *mail) size() int {
+	return len(m.item.Body) + len(m.item.Signature) + len(m.item.Receipt) + 1024
+}
 
 func (a *Agent) restoreMail(it opening.Item) error {
-	var m mail
-	if err := json.Unmarshal(it.Value, &m.item); err != nil {
-		return err
+	var k kept
+	if json.Unmarshal(it.Value, &k) != nil { // holds a half: no part of it in an error
+		return errMemory
 	}
-	st, err := opening.ParseStatement(m.item.Receipt, a.anchor)
+	st, err := opening.ParseStatement(k.Item.Receipt, a.anchor)
 	if err != nil {
 		return err
 	}
-	m.digest, m.time, m.owner = st.Digest, st.Time, st.Text
-	a.mail = append(a.mail, m)
+	a.addMail(&mail{item: k.Item, digest: st.Digest, owner: k.Owner, bid: opening.BidID(k.Bid), root: sm.Hash(k.Root)})
 	return nil
 }
 
+// addMail takes an item into the agent's memory. a.mu is held.
+func (a *Agent) addMail(m *mail) {
+	m.delivery = newDelivery(len(a.cfg.Fellows))
+	a.mailBytes += m.size()
+	a.mail = append(a.mail, m)
+}
+
 // Mailbox takes an item for a server that does not answer, from a bidder or, with a receipt, from a fellow: before the
-// deadline a bid's header or a withdrawal, well signed by a firm of the trust file; after OPEN a confirmation that fits
-// its bid, or a lost section 0. It returns the agent's signed statement, durable, and later passes the item on. One of
-// each kind is taken of a firm.
+// deadline a bid's header or a withdrawal, well signed by a firm of the trust file; after OPEN, and at least 60 s before
+// the window's end, a confirmation that fits its bid, or a section 0 that the server lacks. It returns the agent's signed
+// statement, durable, which says the kind and the digest; [Agent.Deliver] passes the item on. One of each kind is taken of
+// a firm; what is held already gets the same statement again. A refusal is a *[Denied].
 func (a *Agent) Mailbox(ctx context.Context, item opening.MailboxItem) ([]byte, error) {
-	owner, err := a.admissible(ctx, &item)
+	digest := sm.Sum(item.Body)
+	if receipt := a.heldMail(item.Kind, digest); receipt != nil {
+		return receipt, nil
+	}
+	m, err := a.admissible(ctx, &item)
 	if err != nil {
 		return nil, err
 	}
-	digest := sm.Sum(item.Body)
+	m.digest = digest
+	if item.Kind == mailSection {
+		if err := a.keepSection(ctx, m.root, item.Body); err != nil {
+			return nil, err
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.takeMail(ctx, m)
+}
+
+func (a *Agent) heldMail(kind string, digest sm.Hash) []byte {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, m := range a.mail {
-		if m.digest == digest {
-			return m.item.Receipt, nil
+		if m.digest == digest && m.item.Kind == kind {
+			return m.item.Receipt
 		}
-		if m.item.Kind == item.Kind && m.owner == owner {
+	}
+	return nil
+}
+
+// takeMail makes an admissible item durable and answers with the receipt. a.mu is held.
+func (a *Agent) takeMail(ctx context.Context, m *mail) (receipt []byte, err error) {
+	for _, o := range a.mail {
+		switch {
+		case o.item.Kind != m.item.Kind:
+		case o.digest == m.digest:
+			return o.item.Receipt, nil
+		case o.owner == m.owner:
 			return nil, deny(409, "one item of this kind is taken of a firm, and one is held already")
 		}
 	}
-	if len(a.mail) >= maxMail {
+	if len(a.mail) >= maxMail || a.mailBytes+m.size() > maxMailBytes {
 		return nil, deny(507, "the mailbox is full: use another custodian's")
 	}
-	m := mail{item: item, digest: digest, owner: owner, time: a.now()}
-	if m.item.Receipt, err = a.statement(opening.StatementMailbox, digest, owner); err != nil {
+	if m.item.Receipt, err = a.statement(opening.StatementMailbox, m.digest, m.item.Kind); err != nil {
 		return nil, err
 	}
-	raw, err := json.Marshal(m.item)
+	raw, err := json.Marshal(kept{m.item, m.owner, opening.Hex(m.bid), opening.Hex(m.root)})
 	if err != nil {
 		return nil, err
 	}
-	if err := a.cfg.Store.Put(ctx, opening.Item{Kind: itemMail, Key: digest[:], Value: raw}); err != nil {
+	if err := a.put(ctx, opening.Item{Kind: itemMail, Key: m.digest[:], Value: raw}); err != nil {
 		return nil, err
 	}
-	a.mail = append(a.mail, m)
+	a.addMail(m)
 	return m.item.Receipt, nil
 }
 
-func (a *Agent) admissible(ctx context.Context, item *opening.MailboxItem) (owner string, err error) {
+// admissible judges an item and returns it without what is not needed.
+func (a *Agent) admissible(ctx context.Context, item *opening.MailboxItem) (*mail, error) {
 	switch item.Kind {
-	case "bid", "withdraw":
+	case mailBid, mailWithdraw:
 		return a.admissibleBid(item)
-	case "confirm", "section":
-		rep, err := a.fetch(ctx)
-		if err != nil {
-			return "", deny(503, "the log as it was at CLOSE is not here yet: %v", err)
-		}
-		return a.admissibleAfter(item, rep.State)
+	case mailConfirm, mailSection:
+	default:
+		return nil, deny(400, "a mailbox takes bid, withdraw, confirm and section")
 	}
-	return "", deny(400, "a mailbox takes bid, withdraw, confirm and section")
+	m, err := a.parseLate(item)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.known(ctx)
+	if err != nil {
+		return nil, deny(503, "the log as it was at CLOSE is not here yet: %v", err)
+	}
+	return m, a.admissibleLate(m, item, c)
 }
 
-func (a *Agent) admissibleBid(item *opening.MailboxItem) (string, error) {
+// admissibleBid judges a header or withdrawal as far as that can be done without the log.
+func (a *Agent) admissibleBid(item *opening.MailboxItem) (*mail, error) {
 	a.mu.Lock()
-	late := a.now() >= a.seen.close
+	end, distrusted := a.seen.close, a.seen.distrusted
 	a.mu.Unlock()
-	if late {
-		return "", deny(409, "the deadline has passed")
+	now := a.now()
+	if now < a.cfg.Params.Terms.Start || now >= end {
+		return nil, deny(409, "bids are taken from %s until %s", a.cfg.Params.Terms.Start, end)
 	}
 	kind, _ := opening.KindOf(item.Kind)
-	if _, err := opening.ParseBody(kind, a.anchor, item.Body); err != nil {
-		return "", deny(400, "%v", err)
+	body, err := opening.ParseBody(kind, a.anchor, item.Body)
+	if err != nil {
+		return nil, deny(400, "%v", err)
 	}
 	raw, err := cms.Verify(item.Signature, item.Body)
 	if err != nil {
-		return "", deny(403, "%v", err)
+		return nil, deny(403, "%v", err)
 	}
 	c, err := cert.Parse(raw)
 	if err != nil {
-		return "", deny(403, "%v", err)
+		return nil, deny(403, "%v", err)
 	}
 	if err := c.MaySign(); err != nil {
-		return "", deny(403, "%v", err)
+		return nil, deny(403, "%v", err)
 	}
-	if _, err := a.cfg.Trust.Chain(c, a.cfg.Clock(), nil); err != nil {
-		return "", deny(403, "%v", err)
+	if _, err := a.cfg.Trust.Chain(c, now.Time(), func(h sm.Hash) bool { return slices.Contains(distrusted, h) }); err != nil {
+		return nil, deny(403, "%v", err)
 	}
 	usci, err := c.USCI()
 	if err != nil {
-		return "", deny(403, "%v", err)
+		return nil, deny(403, "%v", err)
 	}
-	return usci, nil
+	if b, ok := body.(*opening.BidBody); ok {
+		if b.Header.CertHash != sm.Sum(raw) {
+			return nil, deny(403, "the header names another certificate than the signer's")
+		}
+		if err := opening.NewState(a.cfg.Params, a.cfg.Trust, nil).Fits(b.Header, len(item.Signature)); err != nil {
+			return nil, deny(400, "%v", err)
+		}
+	}
+	return &mail{item: opening.MailboxItem{Kind: item.Kind, Body: item.Body, Signature: item.Signature}, owner: usci}, nil
 }
 
-// admissibleAfter judges a confirmation or a section by the log as far as the agent has it.
-func (a *Agent) admissibleAfter(item *opening.MailboxItem, s *opening.State) (string, error) {
-	now := a.now()
-	if s.OpenedAt == 0 || s.Stage != opening.Confirming {
-		return "", deny(409, "the confirm window is not open")
-	}
-	if now > s.WindowEnd-lastMail {
-		return "", deny(409, "it must come at least %d s before the window ends at %s", lastMail/opening.Second, s.WindowEnd)
-	}
-	if item.Kind == "section" {
-		th := sm.NewTreeHash()
-		th.Write(item.Body)
-		root := th.Root()
-		i := slices.IndexFunc(s.Bids, func(b *opening.Bid) bool { return b.Header.Sections[0].Root == root })
-		if i < 0 {
-			return "", deny(403, "these bytes are section 0 of no bid of the lot")
+// parseLate reads what comes after OPEN, before the log is looked at.
+func (a *Agent) parseLate(item *opening.MailboxItem) (*mail, error) {
+	if item.Kind == mailSection {
+		if len(item.Body) > seal.MaxFormSection {
+			return nil, deny(413, "section 0 has at most %d bytes", seal.MaxFormSection)
 		}
-		return s.Bids[i].ID.String(), nil
+		return &mail{item: opening.MailboxItem{Kind: mailSection}, root: treeRoot(item.Body)}, nil
 	}
 	body, err := opening.ParseBody(opening.KindConfirm, a.anchor, item.Body)
 	if err != nil {
-		return "", deny(400, "%v", err)
+		return nil, deny(400, "%v", err)
 	}
-	c := body.(*opening.ConfirmBody)
-	bid := s.Bid(c.Bid)
+	if len(item.Half) != 32 {
+		return nil, deny(400, "a confirmation brings the bid's secret half")
+	}
+	return &mail{item: opening.MailboxItem{Kind: mailConfirm, Body: item.Body, Half: item.Half}, bid: body.(*opening.ConfirmBody).Bid}, nil
+}
+
+// admissibleLate judges a confirmation or a section by the log as far as the agent has it.
+func (a *Agent) admissibleLate(m *mail, item *opening.MailboxItem, c *checked) error {
+	s, now := c.report.State, a.now()
+	if s.OpenedAt == 0 || s.Stage != opening.Confirming {
+		return deny(409, "the confirm window is not open")
+	}
+	if now > s.WindowEnd-lastMail {
+		return deny(409, "it must come at least %d s before the window ends at %s", lastMail/opening.Second, s.WindowEnd)
+	}
+	var bid *opening.Bid
+	if m.item.Kind == mailConfirm {
+		bid = s.Bid(m.bid)
+	} else if i := slices.IndexFunc(s.Bids, func(b *opening.Bid) bool {
+		return b.Standing() && b.Header.Sections[0].Root == m.root && b.Header.Sections[0].Length == int64(len(item.Body))
+	}); i >= 0 {
+		bid = s.Bids[i]
+	}
 	switch {
 	case bid == nil:
-		return "", deny(404, "there is no bid %s", c.Bid)
-	case bid.Confirmed:
-		return "", deny(409, "the bid is confirmed already")
-	case len(item.Half) != 32:
-		return "", deny(400, "a confirmation brings the bid's secret half")
+		return deny(404, "there is no such bid in the log")
+	case !bid.Standing() || bid.Excluded:
+		return deny(409, "the bid does not stand")
+	case m.item.Kind == mailConfirm && bid.Confirmed:
+		return deny(409, "the bid is confirmed already")
+	case m.item.Kind == mailSection && c.present[bid.ID]:
+		return deny(409, "the server has this section")
 	}
-	if kF, _, err := bid.Header.Confirm([32]byte(item.Half)); err != nil || kF != c.FormHalf {
-		return "", deny(403, "the half does not fit the bid")
+	m.owner, m.bid = bid.USCI, bid.ID
+	if m.item.Kind == mailSection {
+		return nil
 	}
-	return c.Bid.String(), nil
+	body, err := opening.ParseBody(opening.KindConfirm, a.anchor, item.Body)
+	if err != nil {
+		return err
+	}
+	kF, _, err := bid.Header.Confirm([32]byte(item.Half))
+	if err != nil || kF != body.(*opening.ConfirmBody).FormHalf {
+		return deny(403, "the half does not fit the bid")
+	}
+	return nil
 }
 
-// Deliver passes the items on that the server has not taken yet, to it and to the fellows. It is called again and again
-// by who runs the agent; errors are told, nothing is lost.
-func (a *Agent) Deliver(ctx context.Context) {
-	a.mu.Lock()
-	var todo []mail
-	for _, m := range a.mail {
-		if !m.passed {
-			todo = append(todo, m)
-		}
-	}
-	a.mu.Unlock()
-	for _, m := range todo {
-		err := a.cfg.Server.PassOn(ctx, m.item)
-		for _, f := range a.cfg.Fellows {
-			if ferr := f(ctx, m.item); ferr != nil {
-				a.cfg.Warn("passing a mailbox item to a fellow custodian: %v", ferr)
-			}
-		}
-		if err != nil {
-			a.cfg.Warn("passing a mailbox item to the server: %v", err)
-			continue
-		}
-		a.mu.Lock()
-		for i := range a.mail {
-			a.mail[i].passed = a.mail[i].passed || a.mail[i].digest == m.digest
-		}
-		a.mu.Unlock()
-	}
-}
-
-// unanswered returns what the log has not answered of the items held: accepted, or refused with a reason.
-func (a *Agent) unanswered(rep *opening.Report, records []*opening.Record) []string {
+// unanswered returns what the log has not answered of the items held: accepted, or refused with a reason that holds. They
+// are handed to the server again.
+func (a *Agent) unanswered(c *checked) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var out []string
 	for _, m := range a.mail {
-		if !answered(m, rep.State, records) {
-			out = append(out, fmt.Sprintf("mailbox item %x (%s)", m.digest, m.item.Kind))
+		if !c.answers(m) {
+			m.delivery.again()
+			out = append(out, fmt.Sprintf("mailbox item %x (%s) is not answered", m.digest, m.item.Kind))
 		}
 	}
 	return out
 }
 
-func answered(m mail, s *opening.State, records []*opening.Record) bool {
+// answers reports whether the log answers an item.
+func (c *checked) answers(m *mail) bool {
+	s := c.report.State
 	switch m.item.Kind {
-	case "section":
-		id, err := seal.ParseBidID(m.owner)
-		if err != nil {
-			return false
+	case mailConfirm:
+		b := s.Bid(m.bid)
+		return b != nil && (b.Confirmed || !b.Standing() || b.Excluded)
+	case mailSection:
+		b := s.Bid(m.bid)
+		if status, frozen := s.FrozenAs(m.bid); frozen {
+			return status != opening.FrozenLost
 		}
-		status, frozen := s.FrozenAs(id)
-		return !frozen || status != opening.FrozenLost
-	case "confirm":
-		id, err := seal.ParseBidID(m.owner)
-		if err == nil && s.Bid(id) != nil && (s.Bid(id).Confirmed || !s.Bid(id).Standing() || s.Bid(id).Excluded) {
-			return true // listed, or refused for a reason that holds
-		}
-		return false
+		return b != nil && (c.present[b.ID] || !b.Confirmed || !b.Standing() || b.Excluded)
 	}
-	for _, r := range records {
-		if r.BodyDigest() == m.digest {
-			return true
-		}
-		if b, ok := r.Content.(*opening.RefusedBody); ok && b.Digest == m.digest {
-			return true
-		}
-	}
-	return false
+	return c.answered[m.digest]
 }
-
-var errNoPack = errors.New("the closing pack could not be fetched")

@@ -2,17 +2,95 @@ package custodian
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
 )
 
-// ProbeInterval is how often the server is probed in the confirm window.
+// ProbeInterval is how often the server is probed in the confirm window, and how often the closing pack is looked at from
+// CLOSE on.
 const ProbeInterval = 30 * opening.Second
 
+// Tend does whatever is due: it delivers mailbox items and the release, and from CLOSE on looks at the closing pack every
+// 30 s, so that a fault or a loss shows before the window ends, keeps its price forms and gives back those that the
+// server has lost. In the confirm window that is the probe: a pack that does not come becomes a signed statement. It is
+// called about once a second by who runs the agent, from one goroutine.
+func (a *Agent) Tend(ctx context.Context) {
+	a.Deliver(ctx)
+	if !a.watchDue() {
+		return
+	}
+	if err := a.Resend(ctx); err != nil && ctx.Err() == nil {
+		a.cfg.Warn("sending the release again: %v", err)
+	}
+	c, err := a.fetch(ctx, 0)
+	switch {
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, errNoPack):
+		a.cfg.Warn("%v", err)
+		if a.inWindow() {
+			err = a.Probed(ctx, err)
+		}
+	case err == nil:
+		err = a.Probed(ctx, nil)
+		a.giveBack(ctx, c)
+		if f := c.report.Failures; len(f) > 0 {
+			a.cfg.Warn("the closing pack has a fault: %s", f[0])
+		}
+	}
+	if err != nil {
+		a.cfg.Warn("looking at the closing pack: %v", err)
+	}
+}
+
+// watchDue reports whether the pack is to be looked at now: from CLOSE until the server has the agent's release.
+func (a *Agent) watchDue() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.now()
+	if now < a.seen.close || a.seen.aborted || a.sent || a.watched != 0 && now < a.watched+ProbeInterval {
+		return false
+	}
+	a.watched = now
+	return true
+}
+
+// inWindow reports whether the confirm window is open, as far as the agent knows.
+func (a *Agent) inWindow() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		return false
+	}
+	s := a.last.report.State
+	return s.Stage == opening.Confirming && a.now() < s.WindowEnd
+}
+
+// giveBack supplies sections of confirmed bids that the server has lost. Only before FREEZE it helps.
+func (a *Agent) giveBack(ctx context.Context, c *checked) {
+	s := c.report.State
+	if s.Stage != opening.Closed && s.Stage != opening.Confirming {
+		return
+	}
+	for _, b := range confirmed(s) {
+		if c.present[b.ID] || !a.holds(b) {
+			continue
+		}
+		raw, err := a.section(b.Header.Sections[0].Root)
+		if err == nil {
+			err = a.cfg.Server.PassOn(ctx, opening.MailboxItem{Kind: mailSection, Body: raw})
+		}
+		if err != nil {
+			a.cfg.Warn("giving a lost price form back: %v", err)
+		}
+	}
+}
+
 // Probed notes the result of a probe of the server. A failure becomes a signed statement, kept until incidents of the log
-// cover its time.
+// cover its time; more than one in [ProbeInterval] is one.
 func (a *Agent) Probed(ctx context.Context, failure error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -24,6 +102,11 @@ func (a *Agent) Probed(ctx context.Context, failure error) error {
 	if a.down == 0 {
 		a.down = now
 	}
+	for _, p := range a.probes {
+		if p.Time <= now && now-p.Time < ProbeInterval {
+			return nil
+		}
+	}
 	raw, err := a.statement(opening.StatementProbe, sm.Sum(nil), "no answer")
 	if err != nil {
 		return err
@@ -32,7 +115,7 @@ func (a *Agent) Probed(ctx context.Context, failure error) error {
 	if err != nil {
 		return err
 	}
-	if err := a.cfg.Store.Put(ctx, opening.Item{Kind: itemProbe, Key: fmt.Appendf(nil, "%020d", st.Time), Value: raw}); err != nil {
+	if err := a.put(ctx, opening.Item{Kind: itemProbe, Key: fmt.Appendf(nil, "%020d", st.Time), Value: raw}); err != nil {
 		return err
 	}
 	a.probes = append(a.probes, st)
@@ -48,17 +131,18 @@ func (a *Agent) restoreProbe(it opening.Item) error {
 	return nil
 }
 
-// uncovered lists probe failures inside the window that no incident of the log covers.
-func (a *Agent) uncovered(s *opening.State) []string {
+// uncovered lists probe failures inside the window, before FREEZE, that no incident logged before FREEZE covers.
+func (a *Agent) uncovered(c *checked) []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	s := c.report.State
 	var out []string
 	for _, p := range a.probes {
-		if s.OpenedAt == 0 || p.Time < s.OpenedAt || p.Time >= s.WindowEnd {
+		if s.OpenedAt == 0 || p.Time < s.OpenedAt || p.Time >= s.WindowEnd || c.frozenAt != 0 && p.Time > c.frozenAt {
 			continue
 		}
 		covered := false
-		for _, i := range s.Incidents {
+		for _, i := range c.excused {
 			covered = covered || i.From <= p.Time && p.Time <= i.To
 		}
 		if !covered {

@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/sm"
@@ -30,103 +30,106 @@ type Readiness struct {
 	Err    error           `json:"-"` // the first point that fails
 }
 
-// fetch gets the closing pack, keeps every section 0 it brings, and verifies it.
-func (a *Agent) fetch(ctx context.Context) (*opening.Report, error) {
-	var buf bytes.Buffer
-	if err := a.cfg.Server.Pack(ctx, &buf); err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoPack, err)
-	}
-	b, err := opening.OpenBundle(bytes.NewReader(buf.Bytes()), int64(buf.Len()))
-	if err != nil {
-		return nil, err
-	}
-	rep := opening.Verify(b, a.anchor, opening.Beside{Insecure: a.cfg.Insecure})
-	if rep.State == nil {
-		return rep, errors.New("the closing pack is unreadable")
-	}
-	return rep, a.keepSections(ctx, b, rep.State)
-}
+// consentAge is how old the state of the log may be on which a question before FREEZE is answered: the server asks again
+// and again, and anybody may.
+const consentAge = opening.Second
 
-// keepSections makes the confirmed price forms durable here: after the release nobody can lose them.
-func (a *Agent) keepSections(ctx context.Context, b *opening.Bundle, s *opening.State) error {
-	for _, bid := range s.StandingBids() {
-		src := b.Section(bid.ID, 0)
-		sec := bid.Header.Sections[0]
-		if !bid.Confirmed || src == nil || src.Size() != sec.Length {
-			continue
-		}
-		raw, err := io.ReadAll(src)
-		if err != nil {
-			return err
-		}
-		th := sm.NewTreeHash()
-		th.Write(raw)
-		if th.Root() != sec.Root {
-			continue // V18 says so
-		}
-		if err := a.cfg.Store.Put(ctx, opening.Item{Kind: itemSection, Key: sec.Root[:], Value: raw}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Consent answers the server's question before FREEZE: whether the log lacks an item, failure or section of the agent's,
-// and whether the agent holds every confirmed price form.
+// Consent answers the server's question before FREEZE: whether the log lacks an item, failure or section of the agent's.
+// A pack with a fault is not agreed to either: until FREEZE the lot can still be aborted. It says nothing of the lot
+// before the confirm window.
 func (a *Agent) Consent(ctx context.Context) (bool, []string) {
-	rep, err := a.fetch(ctx)
+	c, err := a.fetch(ctx, consentAge)
 	if err != nil {
 		return false, []string{err.Error()}
 	}
-	missing := a.unanswered(rep, rep.Records)
-	missing = append(missing, a.notHeld(rep.State)...)
-	missing = append(missing, a.uncovered(rep.State)...)
+	if c.report.State.Stage != opening.Confirming {
+		return false, []string{"the confirm window is not open"}
+	}
+	var missing []string
+	for _, f := range c.report.Failures {
+		if f.Check <= lastCheck {
+			missing = append(missing, f.String())
+		}
+	}
+	if err := a.sameHistory(c.report); err != nil {
+		missing = append(missing, err.Error())
+	}
+	missing = append(missing, a.unanswered(c)...)
+	missing = append(missing, a.lost(c)...)
+	missing = append(missing, a.uncovered(c)...)
 	return len(missing) == 0, missing
+}
+
+// lastCheck is the last of the verifier's checks that a closing pack has to pass.
+const lastCheck = 21
+
+// confirmed lists the bids that are confirmed before FREEZE, or that FREEZE calls confirmed.
+func confirmed(s *opening.State) []*opening.Bid {
+	return slices.DeleteFunc(s.StandingBids(), func(b *opening.Bid) bool {
+		status, frozen := s.FrozenAs(b.ID)
+		return frozen && status != opening.FrozenConfirmed || !frozen && (!b.Confirmed || b.Excluded)
+	})
+}
+
+// lost lists what the server has lost though it is held here: before FREEZE sections that are not in the pack, at FREEZE
+// bids that it calls lost.
+func (a *Agent) lost(c *checked) []string {
+	s := c.report.State
+	var out []string
+	for _, b := range confirmed(s) {
+		if !c.present[b.ID] && a.holds(b) && c.frozenAt == 0 {
+			out = append(out, fmt.Sprintf("section 0 of bid %s is held here, the server has lost it", b.ID))
+		}
+	}
+	for _, b := range s.StandingBids() {
+		if status, frozen := s.FrozenAs(b.ID); frozen && status == opening.FrozenLost && a.holds(b) {
+			out = append(out, fmt.Sprintf("bid %s is called lost, its section 0 is held here", b.ID))
+		}
+	}
+	return out
 }
 
 // notHeld lists confirmed bids whose section 0 the agent does not hold.
 func (a *Agent) notHeld(s *opening.State) []string {
-	items, err := a.cfg.Store.All(itemSection)
-	if err != nil {
-		return []string{err.Error()}
-	}
-	held := map[sm.Hash]bool{}
-	for _, it := range items {
-		held[sm.Hash(it.Key)] = true
-	}
 	var out []string
-	for _, b := range s.StandingBids() {
-		status, frozen := s.FrozenAs(b.ID)
-		root := b.Header.Sections[0].Root
-		switch {
-		case frozen && status == opening.FrozenLost && held[root]:
-			out = append(out, fmt.Sprintf("bid %s is called lost, its section 0 is held here", b.ID))
-		case frozen && status == opening.FrozenConfirmed && !held[root], !frozen && b.Confirmed && !b.Excluded && !held[root]:
+	for _, b := range confirmed(s) {
+		if !a.holds(b) {
 			out = append(out, fmt.Sprintf("section 0 of bid %s is not held here", b.ID))
 		}
 	}
 	return out
 }
 
-// Ready fetches the closing pack and checks everything that a release needs.
+func (a *Agent) holds(b *opening.Bid) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held[b.Header.Sections[0].Root]
+}
+
+// Ready fetches the closing pack and checks everything that a release needs. The key is released only if Err is nil.
 func (a *Agent) Ready(ctx context.Context) *Readiness {
 	r := &Readiness{}
-	rep, err := a.fetch(ctx)
+	c, err := a.fetch(ctx, 0)
 	if err != nil {
 		r.add("收案包", "closing pack", false, err.Error())
 		return r
 	}
-	r.Report = rep
-	s := rep.State
-	err = rep.FailedIn(1, 21)
-	r.add("V1 至 V21 逐项核验", "checks V1 to V21", err == nil, errText(err, fmt.Sprintf("%d bids, %d records", len(s.Bids), len(rep.Records))))
+	r.Report = c.report
+	s := c.report.State
+	err = c.report.FailedIn(1, lastCheck)
+	r.add("V1 至 V21 逐项核验", "checks V1 to V21", err == nil, errText(err, fmt.Sprintf("%d bids, %d records", len(s.Bids), len(c.report.Records))))
 	r.add("已冻结", "frozen", s.Stage == opening.Frozen || s.Stage == opening.Opening || s.Stage == opening.Recorded && s.RecordFailed, s.Stage.String())
-	r.Relied, err = a.relied(rep)
+	r.add("有效投标家数", "standing bids", int64(len(s.StandingBids())) >= s.Params.Terms.MinBids,
+		fmt.Sprintf("%d, at least %d", len(s.StandingBids()), s.Params.Terms.MinBids))
+	err = a.notAborted(s)
+	r.add("未终止", "no ABORT", err == nil, errText(err, "none"))
+	err = a.sameHistory(c.report)
+	r.add("与本机联签的日志一致", "the log that was cosigned here", err == nil, errText(err, fmt.Sprintf("size %d", c.report.Size)))
+	r.Relied, err = a.relied(c.report)
 	r.add("冻结检查点联签", "checkpoint covering FREEZE", err == nil, errText(err, fmt.Sprintf("size %d", r.Relied.Size)))
 	now := a.now()
 	r.add("本机时间已到开标时间", "own clock", now >= s.Open, now.String())
-	missing := append(a.unanswered(rep, rep.Records), a.notHeld(s)...)
-	missing = append(missing, a.uncovered(s)...)
+	missing := slices.Concat(a.unanswered(c), a.lost(c), a.notHeld(s), a.uncovered(c))
 	value := "0"
 	if len(missing) > 0 {
 		value = missing[0]
@@ -149,6 +152,31 @@ func (r *Readiness) add(zh, en string, ok bool, value string) {
 	}
 }
 
+func (a *Agent) notAborted(s *opening.State) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.seen.aborted || s.Stage == opening.Aborted {
+		return errors.New("the lot was aborted")
+	}
+	return nil
+}
+
+// sameHistory checks that the pack's log is as long as the one that was cosigned here, and the same.
+func (a *Agent) sameHistory(rep *opening.Report) error {
+	a.mu.Lock()
+	own := a.seen.tree
+	a.mu.Unlock()
+	if rep.Size < own.Size {
+		return fmt.Errorf("the pack's log has the size %d, a checkpoint of size %d was cosigned here", rep.Size, own.Size)
+	}
+	for _, c := range rep.Checkpoints {
+		if c.Size == own.Size && c.Root != own.Root {
+			return errFork
+		}
+	}
+	return nil
+}
+
 // relied finds a checkpoint covering FREEZE with w cosignatures of times at or after T_open, the agent's own among them.
 func (a *Agent) relied(rep *opening.Report) (tlog.Tree, error) {
 	s := rep.State
@@ -159,24 +187,27 @@ func (a *Agent) relied(rep *opening.Report) (tlog.Tree, error) {
 		if c.Size <= s.FreezeTick {
 			continue
 		}
-		n, own := 0, false
-		for _, g := range tlog.Earliest(c.Cosignatures) {
-			if opening.Instant(g.Seconds)*opening.Second+opening.Second > s.Open {
-				n++
-				own = own || g.Custodian == a.cfg.Number
+		by := map[int]bool{}
+		for _, g := range c.Cosignatures {
+			if opening.Instant(g.Seconds)*opening.Second >= s.Open {
+				by[g.Custodian] = true
 			}
 		}
-		if n >= s.Params.Terms.W && own {
+		if len(by) >= s.Params.Terms.W && by[a.cfg.Number] {
 			return c.Tree, nil
 		}
 	}
-	return tlog.Tree{}, fmt.Errorf("no checkpoint covering FREEZE has %d cosignatures with this custodian's among them", s.Params.Terms.W)
+	return tlog.Tree{}, fmt.Errorf("no checkpoint covering FREEZE has %d cosignatures of times from %s on with this custodian's among them", s.Params.Terms.W, s.Open)
 }
 
 // ReleaseBody makes the body of the release that the custodian's person (托管人) approves by signing it. It holds the
-// one-time key: it leaves the agent only to be signed, when everything has been checked.
+// one-time key: it leaves the agent only to be signed, when everything has been checked. After [Agent.Approve] it is the
+// body that was released.
 func (a *Agent) ReleaseBody(ctx context.Context) ([]byte, *Readiness, error) {
 	r := a.Ready(ctx)
+	if rel := a.Release(); rel != nil {
+		return rel.Body, r, nil
+	}
 	if r.Err != nil {
 		return nil, r, r.Err
 	}
@@ -189,20 +220,19 @@ func (a *Agent) ReleaseBody(ctx context.Context) ([]byte, *Readiness, error) {
 	}
 	body, err := opening.MarshalBody(a.anchor, &opening.ReleaseBody{Custodian: a.cfg.Number, Scalar: [32]byte(e.Bytes()),
 		Size: int64(r.Relied.Size), Root: r.Relied.Root})
-	return body, r, err
+	if err != nil {
+		return nil, r, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.offered = sm.Sum(body)
+	return body, r, nil
 }
 
-// Approve takes the person's signature over a body from [Agent.ReleaseBody], keeps the release durably, publishes it at
-// the agent's own address and sends it to the server. It is idempotent; a server that does not take it is tried again by
-// [Agent.Deliver].
+// Approve takes the person's signature over the last body that [Agent.ReleaseBody] returned, keeps the release durably,
+// publishes it at the agent's own address and sends it to the server. A server that does not take it is an error, but
+// nothing is lost: it is tried again by [Agent.Resend]. Called again with the same body it only sends.
 func (a *Agent) Approve(ctx context.Context, body, signature []byte) error {
-	parsed, err := opening.ParseBody(opening.KindRelease, a.anchor, body)
-	if err != nil {
-		return err
-	}
-	if b := parsed.(*opening.ReleaseBody); b.Custodian != a.cfg.Number {
-		return fmt.Errorf("a release of custodian %d", b.Custodian)
-	}
 	signer, err := cms.Verify(signature, body)
 	if err != nil {
 		return err
@@ -210,43 +240,64 @@ func (a *Agent) Approve(ctx context.Context, body, signature []byte) error {
 	if !bytes.Equal(signer, a.cfg.Params.Terms.Custodians[a.cfg.Number-1].Certificate) {
 		return errors.New("the release is not signed by the custodian's certificate in the Terms")
 	}
+	if err := a.keepRelease(ctx, body, signature); err != nil {
+		return err
+	}
+	if err := a.Resend(ctx); err != nil {
+		return fmt.Errorf("the release is kept and published here, the server has not taken it yet: %w", err)
+	}
+	return nil
+}
+
+// keepRelease makes an approved release durable, once.
+func (a *Agent) keepRelease(ctx context.Context, body, signature []byte) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case a.release != nil && bytes.Equal(a.release.Body, body):
+		return nil
+	case a.release != nil:
+		return errors.New("another release was approved before")
+	case a.offered != sm.Sum(body):
+		return errors.New("this is not the release that was checked last: ask for its body again")
+	case a.seen.aborted:
+		return errors.New("the lot was aborted")
+	}
 	req := &opening.SubmitRequest{Kind: opening.KindRelease.String(), Body: body, Signatures: [][]byte{signature}}
 	raw, err := json.Marshal(req)
 	if err != nil {
 		return err
 	}
-	a.mu.Lock()
-	if a.release == nil {
-		if err := a.cfg.Store.Put(ctx, opening.Item{Kind: itemRelease, Value: raw}); err != nil {
-			a.mu.Unlock()
-			return err
-		}
-		a.release = req
+	if err := a.put(ctx, opening.Item{Kind: itemRelease, Value: raw}); err != nil {
+		return err
 	}
-	req = a.release
-	a.mu.Unlock()
-	return a.send(ctx, req)
+	a.release = req
+	return nil
 }
 
-// send hands the release to the server; one that is on record already is fine.
-func (a *Agent) send(ctx context.Context, req *opening.SubmitRequest) error {
-	err := a.cfg.Server.Submit(ctx, opening.Submission{Kind: opening.KindRelease, Body: req.Body, Signatures: req.Signatures})
-	var r *opening.Refusal
-	if errors.As(err, &r) && r.Code == opening.CodeDuplicate {
+// Resend sends a release that was approved before, in case the server never took it; one that is on record already is
+// fine. Without one, or once the server has it, nothing is sent.
+func (a *Agent) Resend(ctx context.Context) error {
+	a.mu.Lock()
+	req, sent := a.release, a.sent
+	a.mu.Unlock()
+	if req == nil || sent {
 		return nil
+	}
+	err := a.cfg.Server.Submit(ctx, opening.Submission{Kind: opening.KindRelease, Body: req.Body, Signatures: req.Signatures})
+	if r := (*opening.Refusal)(nil); errors.As(err, &r) && r.Code == opening.CodeDuplicate {
+		err = nil
+	}
+	if err == nil {
+		a.mu.Lock()
+		a.sent = true
+		a.mu.Unlock()
 	}
 	return err
 }
 
-// Resend sends a release that was approved before, in case the server never took it.
-func (a *Agent) Resend(ctx context.Context) error {
-	if req := a.Release(); req != nil {
-		return a.send(ctx, req)
-	}
-	return nil
-}
-
-// Release returns the release once it was approved, for publication at the agent's own address, or nil.
+// Release returns the release once it was approved, for publication at the agent's own address, or nil. It must not be
+// changed.
 func (a *Agent) Release() *opening.SubmitRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -254,6 +305,10 @@ func (a *Agent) Release() *opening.SubmitRequest {
 }
 
 func (a *Agent) restoreRelease(it opening.Item) error {
-	a.release = &opening.SubmitRequest{}
-	return json.Unmarshal(it.Value, a.release)
+	req := &opening.SubmitRequest{}
+	if err := json.Unmarshal(it.Value, req); err != nil {
+		return errMemory // the value holds a key: no part of it in an error
+	}
+	a.release = req
+	return nil
 }
