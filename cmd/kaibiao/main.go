@@ -37,7 +37,8 @@ kaibiao: remote bid opening. Try "kaibiao demo" first; "kaibiao serve" starts th
 a lot.`,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	cmd.AddCommand(demoCommand(stdout), serveCommand(stdout, stderr), tenderCommand(stdout), openingCommand(stdout))
+	cmd.AddCommand(demoCommand(stdout), serveCommand(stdout, stderr), tenderCommand(stdout), openingCommand(stdout),
+		sampleCommand(stdout))
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)

@@ -12,6 +12,8 @@ import (
 
 func serveCommand(stdout, stderr io.Writer) *cobra.Command {
 	var cfg server.Config
+	var own tsaFlags
+	var others []string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "启动平台 / start the platform",
@@ -24,6 +26,9 @@ an agency register a lot with "kaibiao tender new"; custodians then "prepare".`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = slog.New(slog.NewTextHandler(stderr, nil))
+			if err := own.add(cmd.Context(), &cfg, others); err != nil {
+				return err
+			}
 			s, err := server.New(cfg)
 			if err != nil {
 				return err
@@ -40,6 +45,8 @@ an agency register a lot with "kaibiao tender new"; custodians then "prepare".`,
 	f.StringVar(&cfg.Metrics, "metrics", "127.0.0.1:8441", "指标监听地址，空为不提供 / address of /metrics, empty for none")
 	f.BoolVar(&cfg.CheckPinned, "check-pinned", true, "按信任目录和 CRL 核对条款中的证书 / check certificates in Terms against trust and CRLs")
 	f.BoolVar(&cfg.Insecure, "insecure-single-custodian", false, "接受过小的托管人组（仅演练）/ take too small a set (rehearsals only)")
+	own.flags(cmd)
+	f.StringArrayVar(&others, "tsa", nil, "其他机构的时间戳服务，URL,根证书文件,策略 OID / another authority: URL,root file,policy OID")
 	return cmd
 }
 

@@ -180,13 +180,18 @@ func (t *TermsFile) certificate(name string) ([]byte, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(t.dir, name)
 	}
-	b, err := os.ReadFile(name)
+	return ReadCertificate(name)
+}
+
+// ReadCertificate reads the one certificate of a file, PEM or DER.
+func ReadCertificate(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	all := certificatesIn(b)
 	if len(all) != 1 {
-		return nil, fmt.Errorf("%s holds %d certificates, one is needed", name, len(all))
+		return nil, fmt.Errorf("%s holds %d certificates, one is needed", path, len(all))
 	}
 	return all[0], nil
 }
