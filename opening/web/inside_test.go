@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -110,9 +109,8 @@ func FuzzClaim(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	for _, h := range hostile() {
-		f.Add(h)
-	}
+	f.Add([]byte{0x30, 0x82})
+	f.Add(bytes.Repeat([]byte{0x30, 0x80}, 4096))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := httptest.NewRequest("GET", "/api/x", nil)
 		r.Header.Set(opening.RequestHeader, base64.StdEncoding.EncodeToString(b))
@@ -165,23 +163,4 @@ func FuzzSubmission(f *testing.F) {
 			t.Errorf("%+v", sub)
 		}
 	})
-}
-
-// hostile are DER bombs.
-func hostile() map[string][]byte {
-	var nested []byte
-	for n := 0; n < 183<<10; n = len(nested) { // back to front: the reverse of each header
-		length := []byte{byte(n)}
-		switch {
-		case n >= 1<<16:
-			length = []byte{byte(n), byte(n >> 8), byte(n >> 16), 0x83}
-		case n >= 1<<8:
-			length = []byte{byte(n), byte(n >> 8), 0x82}
-		case n >= 1<<7:
-			length = []byte{byte(n), 0x81}
-		}
-		nested = append(append(nested, length...), 0x30)
-	}
-	slices.Reverse(nested)
-	return map[string][]byte{"30 82": {0x30, 0x82}, "30 80 again and again": bytes.Repeat([]byte{0x30, 0x80}, 300<<10), "nested": nested}
 }

@@ -131,7 +131,7 @@ func TestSignedRequestMustFit(t *testing.T) {
 	})
 }
 
-func TestRepliesAreRememberedUntilTheyExpire(t *testing.T) {
+func TestUsedRequestsAreRememberedUntilTheyExpire(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, nil)

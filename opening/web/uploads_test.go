@@ -194,7 +194,7 @@ func TestUploadWithAnotherRoot(t *testing.T) {
 	})
 }
 
-func TestUploadRefuses(t *testing.T) {
+func TestCreationRefuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, func(t *opening.Terms) { t.MaxBytes = 1 << 20 })
@@ -230,9 +230,18 @@ func TestUploadRefuses(t *testing.T) {
 		if resp.Header.Get("Tus-Version") != "1.0.0" {
 			t.Errorf("the version is not named: %v", resp.Header)
 		}
+	})
+}
 
+func TestPatchRefuses(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, func(t *opening.Terms) { t.MaxBytes = 1 << 20 })
+		defer h.end()
+		h.at(time.Second)
+		sec, data := section(h.seal(h.firm(0, "甲公司"), "100.00", 1000), 1)
 		location := h.create(sec.Root, len(data))
-		_, p = h.tus("PATCH", location, data, "Upload-Offset", "5")
+		_, p := h.tus("PATCH", location, data, "Upload-Offset", "5")
 		h.want("another offset", p, web.CodeOffset, 409)
 		_, p = h.tus("PATCH", location, data, "Upload-Offset", "x")
 		h.want("no offset", p, opening.CodeMalformed, 400)
@@ -252,16 +261,27 @@ func TestUploadRefuses(t *testing.T) {
 			h.want("while another writes", p, web.CodeBusy, 423)
 			u.busy.Unlock()
 		}
+	})
+}
+
+func TestTerminationAndOptions(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, func(t *opening.Terms) { t.MaxBytes = 1 << 20 })
+		defer h.end()
+		h.at(time.Second)
+		sec, data := section(h.seal(h.firm(0, "甲公司"), "100.00", 1000), 1)
+		location := h.create(sec.Root, len(data))
 		if _, p := h.tus("DELETE", location, nil); p != nil {
 			t.Errorf("DELETE: %+v", p)
 		}
-		_, p = h.tus("DELETE", location, nil)
+		_, p := h.tus("DELETE", location, nil)
 		h.want("DELETE again", p, web.CodeNoUpload, 404)
 		_, p = h.do("GET", location, nil)
 		h.want("GET", p, web.CodeMethod, 405)
 		_, p = h.do("GET", h.uploadsPath(), nil)
 		h.want("a list of uploads", p, web.CodeMethod, 405)
-		resp, _ = h.do("OPTIONS", h.uploadsPath(), nil)
+		resp, _ := h.do("OPTIONS", h.uploadsPath(), nil)
 		if resp.StatusCode != 204 || resp.Header.Get("Tus-Extension") != "creation,termination" || resp.Header.Get("Tus-Max-Size") != "1048576" {
 			t.Errorf("OPTIONS: %s %v", resp.Status, resp.Header)
 		}
@@ -270,18 +290,27 @@ func TestUploadRefuses(t *testing.T) {
 				t.Errorf("other sites are let in: %s", name)
 			}
 		}
+	})
+}
 
-		location = h.create(sec.Root, len(data))
+func TestUploadsEndAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHall(t, func(t *opening.Terms) { t.MaxBytes = 1 << 20 })
+		defer h.end()
+		h.at(time.Second)
+		sec, data := section(h.seal(h.firm(0, "甲公司"), "100.00", 1000), 1)
+		location := h.create(sec.Root, len(data))
 		h.at(10 * time.Second) // the deadline itself
-		_, p = h.tus("PATCH", location, data, "Upload-Offset", "0")
+		_, p := h.tus("PATCH", location, data, "Upload-Offset", "0")
 		h.want("at the deadline", p, opening.CodeLate, 409)
 		h.at(13 * time.Second)
-		_, p = h.tus("POST", h.uploadsPath(), nil, "Upload-Length", length, "Upload-Metadata", meta)
+		_, p = h.tus("POST", h.uploadsPath(), nil, "Upload-Length", strconv.Itoa(len(data)), "Upload-Metadata", metadata(sec.Root))
 		h.want("after the deadline", p, opening.CodeLate, 409)
 	})
 }
 
-func TestLostSectionsMaySuppliedAgain(t *testing.T) {
+func TestLostSectionsMayBeSuppliedAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, nil)
