@@ -48,9 +48,19 @@ func (c *ceremony) anchor() (sm.Hash, error) {
 	return anchorOf(c.lot)
 }
 
+// atLot returns what every call needs: the lot's anchor, and a client of the platform.
+func (c *ceremony) atLot() (sm.Hash, *client.Client, error) {
+	anchor, err := c.anchor()
+	if err != nil {
+		return anchor, nil, err
+	}
+	cl, err := c.client()
+	return anchor, cl, err
+}
+
 // put signs a body, by both where a second key is given, and puts it on record.
 func (c *ceremony) put(ctx context.Context, b opening.Body) error {
-	anchor, err := c.anchor()
+	anchor, cl, err := c.atLot()
 	if err != nil {
 		return err
 	}
@@ -78,10 +88,6 @@ func (c *ceremony) put(ctx context.Context, b opening.Body) error {
 		}
 		sub.Signatures = append(sub.Signatures, sig)
 	}
-	cl, err := c.client()
-	if err != nil {
-		return err
-	}
 	if _, err := cl.Submit(ctx, anchor, sub); err != nil {
 		return err
 	}
@@ -100,11 +106,7 @@ func (c *ceremony) simple(name, short string, body func(reason string) opening.B
 func (c *ceremony) status() *cobra.Command {
 	return &cobra.Command{Use: "status", Short: "标段的公开状态（JSON）/ the lot's public state", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			anchor, err := c.anchor()
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			anchor, cl, err := c.atLot()
 			if err != nil {
 				return err
 			}
@@ -292,11 +294,7 @@ func (c *ceremony) note() *cobra.Command {
 func (c *ceremony) record() *cobra.Command {
 	return &cobra.Command{Use: "record", Short: "归档开标记录 / archive the opening record", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			anchor, err := c.anchor()
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			anchor, cl, err := c.atLot()
 			if err != nil {
 				return err
 			}
@@ -325,11 +323,7 @@ func (c *ceremony) bundle() *cobra.Command {
 	var auditor bool
 	cmd := &cobra.Command{Use: "bundle --out FILE [--auditor]", Short: "下载归档包 / download the bundle", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			anchor, err := c.anchor()
-			if err != nil {
-				return err
-			}
-			cl, err := c.client()
+			anchor, cl, err := c.atLot()
 			if err != nil {
 				return err
 			}

@@ -158,53 +158,37 @@ func (s *Server) Room(anchor sm.Hash) *opening.Room { return s.lots.Room(anchor)
 
 // Run serves until ctx ends or something fails that cannot go on, and closes everything. It is called once.
 func (s *Server) Run(ctx context.Context) (err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
 	defer func() { err = errors.Join(err, s.close()) }()
-	// Rooms end before the journal's committer, so that what they still write is written.
-	journalCtx, stopJournal := context.WithCancel(context.WithoutCancel(ctx))
-	var committer, workers sync.WaitGroup
-	committer.Go(func() {
-		if err := s.journal.Run(journalCtx); err != nil && journalCtx.Err() == nil {
-			cancel(fmt.Errorf("the journal: %w", err))
+	return live(ctx, s.journal, func(ctx context.Context, part func(func(context.Context) error)) error {
+		part(s.keepLots)
+		if err := s.lots.restore(ctx); err != nil {
+			return err
 		}
+		hub := ws.New(s.wsParts())
+		s.registry.MustRegister(hub)
+		handler, err := s.handler(hub)
+		if err != nil {
+			return err
+		}
+		part(hub.Run)
+		part(func(ctx context.Context) error { return serve(ctx, s.public, handler) })
+		if s.metrics != nil {
+			part(func(ctx context.Context) error {
+				return serve(ctx, s.metrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+			})
+		}
+		return nil
 	})
-	defer committer.Wait()
-	defer stopJournal()
-	defer workers.Wait()
-	workers.Go(func() { s.keepLots(ctx) })
-	if err := s.lots.restore(ctx); err != nil {
-		cancel(err)
-		return err
-	}
-	live := ws.New(s.wsParts())
-	s.registry.MustRegister(live)
-	workers.Go(func() { live.Run(ctx) })
-	handler, err := s.handler(live)
-	if err != nil {
-		cancel(err)
-		return err
-	}
-	workers.Go(func() { serve(ctx, cancel, s.public, handler) })
-	if s.metrics != nil {
-		workers.Go(func() {
-			serve(ctx, cancel, s.metrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
-		})
-	}
-	<-ctx.Done()
-	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return nil
 }
 
 // keepLots runs every lot that is opened, until ctx ends.
-func (s *Server) keepLots(ctx context.Context) {
+func (s *Server) keepLots(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return ctx.Err()
 		case l := <-s.lots.run:
 			wg.Go(func() { l.keep(ctx, s.warn(l.room.Params())) })
 		}
@@ -234,23 +218,24 @@ func (s *Server) handler(live http.Handler) (http.Handler, error) {
 }
 
 // serve answers on a listener until ctx ends; connections get five seconds to finish.
-func serve(ctx context.Context, fail context.CancelCauseFunc, l net.Listener, h http.Handler) {
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	done := make(chan struct{})
-	go func() {
+	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
-		<-ctx.Done()
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if srv.Shutdown(end) != nil {
 			srv.Close()
 		}
-	}()
+	})
 	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		fail(fmt.Errorf("serving %s: %w", l.Addr(), err))
+		stop()
+		return fmt.Errorf("serving %s: %w", l.Addr(), err)
 	}
 	<-done
+	return nil
 }
 
 // warn returns what tells an operator about a lot. It names the lot by its id and anchor, never a bidder.
