@@ -240,8 +240,15 @@ func (s *show) signAndRecord(ctx context.Context) error {
 		return err
 	}
 	digest := sm.Sum(record)
-	for _, f := range s.present()[:2] {
-		if err := s.onRecord(ctx, &opening.SignBody{Phase: "签字确认", Digest: digest[:]}, f.pair.Sign); err != nil {
+	signers := s.present()
+	errs := make(chan error, len(signers))
+	for _, f := range signers {
+		go func() {
+			errs <- s.onRecord(ctx, &opening.SignBody{Phase: "签字确认", Digest: digest[:]}, f.pair.Sign)
+		}()
+	}
+	for range signers {
+		if err := <-errs; err != nil {
 			return err
 		}
 	}

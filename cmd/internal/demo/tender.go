@@ -24,7 +24,7 @@ import (
 // How the demo's time is divided.
 const (
 	leadTime = 3 * time.Second  // from the Terms to the start of the lot, besides what custodians need to make their keys
-	openFor  = 13 * time.Second // from the start to the deadline
+	openFor  = 12 * time.Second // from the start to the deadline
 	window   = 8                // seconds for confirmations
 )
 
