@@ -92,6 +92,7 @@ type Agent struct {
 	held      map[sm.Hash]bool // roots of the sections in the store
 	probes    []*opening.Statement
 	down      opening.Instant // since when the server does not answer, 0 if it does
+	round     uint64          // of fetching closing packs
 	last      *checked        // the last pack that could be read; nil before
 	watched   opening.Instant // when the pack was last asked for by Tend
 	offered   sm.Hash         // SM3 of the release body that was given out to be signed

@@ -16,8 +16,15 @@ import (
 
 // checked is a closing pack that has been verified, whatever came out. It is not changed any more.
 type checked struct {
-	digest   sm.Hash
-	asked    opening.Instant // when it was fetched
+	digest sm.Hash
+	asked  opening.Instant // when it was fetched
+	round  uint64          // which fetch that was
+	own    tlog.Tree       // what had been cosigned here by then
+	found
+}
+
+// found is what verifying a pack found out.
+type found struct {
 	report   *opening.Report
 	present  map[opening.BidID]bool // its section 0 is in the pack, whole and right
 	answered map[sm.Hash]bool       // bodies on record, and what was refused
@@ -31,44 +38,46 @@ var errNoPack = errors.New("the closing pack could not be fetched")
 // was fetched not longer than maxAge ago, or since this call began, is taken as it is. An error means that there is no
 // report; what fails in the pack is in the report.
 func (a *Agent) fetch(ctx context.Context, maxAge opening.Instant) (*checked, error) {
-	begun := a.now()
+	a.mu.Lock()
+	called := a.round
+	a.mu.Unlock()
 	select {
 	case a.busy <- struct{}{}:
 		defer func() { <-a.busy }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	now := a.now()
 	a.mu.Lock()
 	last := a.last
-	a.mu.Unlock()
-	if last != nil && (last.asked > begun || maxAge > 0 && last.asked >= begun-maxAge) {
+	if last != nil && (last.round > called || last.asked <= now && now-last.asked < maxAge) {
+		a.mu.Unlock()
 		return last, nil
 	}
+	a.round++
+	is := checked{asked: now, round: a.round, own: a.seen.tree}
+	a.mu.Unlock()
 	f, err := os.CreateTemp(a.cfg.Dir, "pack-*")
 	if err != nil {
 		return nil, err
 	}
 	defer os.Remove(f.Name()) // once it is kept there is nothing of this name
 	defer f.Close()
-	asked := a.now()
-	digest, size, err := a.download(ctx, f)
-	if err != nil {
+	var size int64
+	if is.digest, size, err = a.download(ctx, f); err != nil {
 		return nil, fmt.Errorf("%w: %w", errNoPack, err)
 	}
-	if last != nil && last.digest == digest {
-		c := *last
-		c.asked = asked
-		return a.learn(&c), nil
+	if last != nil && last.digest == is.digest {
+		is.found = last.found
+		return a.learn(&is), nil
 	}
-	c, err := a.verify(ctx, f, size)
-	if err != nil {
+	if err := a.verify(ctx, f, size, &is.found); err != nil {
 		return nil, err
 	}
-	c.digest, c.asked = digest, asked
 	if err := a.keepPack(f); err != nil {
 		a.cfg.Warn("the closing pack is not kept: %v", err)
 	}
-	return a.learn(c), nil
+	return a.learn(&is), nil
 }
 
 func (a *Agent) learn(c *checked) *checked {
@@ -119,30 +128,30 @@ func (a *Agent) packPath() string {
 }
 
 // verify reads and judges a pack of size bytes.
-func (a *Agent) verify(ctx context.Context, src io.ReaderAt, size int64) (*checked, error) {
+func (a *Agent) verify(ctx context.Context, src io.ReaderAt, size int64, c *found) error {
 	b, err := opening.OpenBundle(src, size)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := a.bound(b); err != nil {
-		return nil, err
+		return err
 	}
 	rep := opening.Verify(b, a.anchor, opening.Beside{Insecure: a.cfg.Insecure})
 	if rep.State == nil {
-		return nil, fmt.Errorf("the closing pack is unreadable: %v", rep.FailedIn(1, 30))
+		return fmt.Errorf("the closing pack is unreadable: %v", rep.FailedIn(1, 30))
 	}
 	if rep.State.Anchor != a.anchor {
-		return nil, errors.New("the closing pack is of another lot")
+		return errors.New("the closing pack is of another lot")
 	}
-	c := &checked{report: rep, present: map[opening.BidID]bool{}, answered: map[sm.Hash]bool{}}
+	*c = found{report: rep, present: map[opening.BidID]bool{}, answered: map[sm.Hash]bool{}}
 	for _, r := range rep.Records {
 		c.note(r)
 	}
-	return c, a.keepSections(ctx, b, c)
+	return a.keepSections(ctx, b, c)
 }
 
 // note keeps what the agent looks up in the log again and again.
-func (c *checked) note(r *opening.Record) {
+func (c *found) note(r *opening.Record) {
 	c.answered[r.BodyDigest()] = true
 	switch b := r.Content.(type) {
 	case *opening.RefusedBody:
@@ -173,7 +182,7 @@ func (a *Agent) bound(b *opening.Bundle) error {
 }
 
 // keepSections makes the confirmed price forms durable here: after the release nobody can lose them.
-func (a *Agent) keepSections(ctx context.Context, b *opening.Bundle, c *checked) error {
+func (a *Agent) keepSections(ctx context.Context, b *opening.Bundle, c *found) error {
 	for _, bid := range c.report.State.StandingBids() {
 		src := b.Section(bid.ID, 0)
 		sec := bid.Header.Sections[0]
@@ -278,8 +287,8 @@ func (a *Agent) keptPack(ctx context.Context) *checked {
 	if err != nil {
 		return nil
 	}
-	c, err := a.verify(ctx, f, st.Size())
-	if err != nil {
+	c := &checked{}
+	if a.verify(ctx, f, st.Size(), &c.found) != nil {
 		return nil
 	}
 	return a.learn(c)

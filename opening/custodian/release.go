@@ -51,7 +51,7 @@ func (a *Agent) Consent(ctx context.Context) (bool, []string) {
 			missing = append(missing, f.String())
 		}
 	}
-	if err := a.sameHistory(c.report); err != nil {
+	if err := c.sameHistory(); err != nil {
 		missing = append(missing, err.Error())
 	}
 	missing = append(missing, a.unanswered(c)...)
@@ -123,7 +123,7 @@ func (a *Agent) Ready(ctx context.Context) *Readiness {
 		fmt.Sprintf("%d, at least %d", len(s.StandingBids()), s.Params.Terms.MinBids))
 	err = a.notAborted(s)
 	r.add("未终止", "no ABORT", err == nil, errText(err, "none"))
-	err = a.sameHistory(c.report)
+	err = c.sameHistory()
 	r.add("与本机联签的日志一致", "the log that was cosigned here", err == nil, errText(err, fmt.Sprintf("size %d", c.report.Size)))
 	r.Relied, err = a.relied(c.report)
 	r.add("冻结检查点联签", "checkpoint covering FREEZE", err == nil, errText(err, fmt.Sprintf("size %d", r.Relied.Size)))
@@ -161,16 +161,15 @@ func (a *Agent) notAborted(s *opening.State) error {
 	return nil
 }
 
-// sameHistory checks that the pack's log is as long as the one that was cosigned here, and the same.
-func (a *Agent) sameHistory(rep *opening.Report) error {
-	a.mu.Lock()
-	own := a.seen.tree
-	a.mu.Unlock()
+// sameHistory checks that the pack's log is as long as the one that was cosigned here before it was asked for, and the
+// same.
+func (c *checked) sameHistory() error {
+	rep, own := c.report, c.own
 	if rep.Size < own.Size {
 		return fmt.Errorf("the pack's log has the size %d, a checkpoint of size %d was cosigned here", rep.Size, own.Size)
 	}
-	for _, c := range rep.Checkpoints {
-		if c.Size == own.Size && c.Root != own.Root {
+	for _, p := range rep.Checkpoints {
+		if p.Size == own.Size && p.Root != own.Root {
 			return errFork
 		}
 	}
