@@ -343,7 +343,9 @@ func ParseBody(k Kind, params sm.Hash, raw []byte) (Body, error) {
 		return &ParamsBody{Params: p}, nil
 	case KindBid:
 		h, err := seal.ParseHeader(raw)
-		if err != nil {
+		if err != nil && !sealed(raw) {
+			return nil, refuse(CodeNotSealed, 4, "this is no sealed bid's header: %v", err)
+		} else if err != nil {
 			return nil, refuse(CodeMalformed, 4, "%v", err)
 		}
 		if h.ParamsHash != params {
@@ -369,6 +371,11 @@ func ParseBody(k Kind, params sm.Hash, raw []byte) (Body, error) {
 		return nil, refuse(CodeOtherLot, 4, "it was signed for the lot with the anchor %x", lot)
 	}
 	return b, nil
+}
+
+// sealed reports whether raw begins as a header does: everything else was never sealed.
+func sealed(raw []byte) bool {
+	return der.NewReader(raw, MaxBody).Sequence().HasLiteral(sm.Prefix + "bid")
 }
 
 // checkOptionalHash makes sure that b is empty or 32 bytes.

@@ -36,6 +36,15 @@ const (
 // MaxMembers bounds the members of a bundle.
 const MaxMembers = 1 << 20
 
+// MaxEntries bounds the entries of a bundle: far more than [MaxBidders] firms and their ceremony need.
+const MaxEntries = 1 << 20
+
+// maxEntriesSize bounds the bytes of all entries, which a verifier holds in memory; maxNotesSize those of the checkpoints.
+const (
+	maxEntriesSize = 1 << 30
+	maxNotesSize   = 256 << 20
+)
+
 // ErrBundle says that a file is not a bundle in its one encoding.
 var ErrBundle = errors.New("not a bundle in the required form")
 
@@ -238,12 +247,18 @@ func manifestLine(digest []byte, name string) string {
 // Entries calls use for each entry in order, and stops at its first error. Nothing is judged but the encoding.
 func (b *Bundle) Entries(use func(e tlog.Entry) error) error {
 	r := b.Open(memberEntries)
+	if r.Size() > maxEntriesSize {
+		return fmt.Errorf("%w: entries of %d bytes, at most %d are read", ErrBundle, r.Size(), maxEntriesSize)
+	}
 	in := bufio.NewReaderSize(r, 256<<10)
 	left, err := readListHeader(in, r.Size())
 	if err != nil {
 		return fmt.Errorf("%w: entries: %v", ErrBundle, err)
 	}
 	for n := 0; left > 0; n++ {
+		if n == MaxEntries {
+			return fmt.Errorf("%w: more than %d entries", ErrBundle, MaxEntries)
+		}
 		raw, err := readElement(in, MaxFreeze+MaxBody)
 		if err != nil {
 			return fmt.Errorf("%w: entry %d: %v", ErrBundle, n, err)
@@ -326,7 +341,7 @@ func readElement(in *bufio.Reader, max int64) ([]byte, error) {
 
 // Notes returns the checkpoints: notes with a blank line between.
 func (b *Bundle) Notes() ([]*tlog.Note, error) {
-	text, err := b.Bytes(memberCheckpoints, 256<<20)
+	text, err := b.Bytes(memberCheckpoints, maxNotesSize)
 	if err != nil {
 		return nil, err
 	}

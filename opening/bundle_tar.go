@@ -12,13 +12,15 @@ import (
 const (
 	tarBlock  = 512
 	maxMember = 8<<30 - 1
+
+	maxMemberName = 100
 )
 
 func padded(n int64) int64 { return (n + tarBlock - 1) / tarBlock * tarBlock }
 
 func tarHeader(name string, size int64) ([tarBlock]byte, error) {
 	var h [tarBlock]byte
-	if len(name) == 0 || len(name) > 100 || size < 0 || size > maxMember {
+	if len(name) == 0 || len(name) > maxMemberName || size < 0 || size > maxMember {
 		return h, fmt.Errorf("a member %q of %d bytes does not fit the archive", name, size)
 	}
 	copy(h[0:], name)

@@ -26,6 +26,15 @@ type NamedFile struct {
 	Data []byte
 }
 
+// CheckRecordName reports whether a file of the opening record may have this name: one that a form may list, and short
+// enough for a bundle, 93 bytes.
+func CheckRecordName(name string) error {
+	if len(memberRecord)+len(name) > maxMemberName {
+		return fmt.Errorf("a file name of %d bytes, a bundle has room for %d", len(name), maxMemberName-len(memberRecord))
+	}
+	return seal.CheckFileName(name)
+}
+
 // SectionSource is where a section's bytes come from.
 type SectionSource interface {
 	io.ReaderAt

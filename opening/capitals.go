@@ -4,10 +4,14 @@ import "strings"
 
 // Capitals returns an amount of money in capital characters (大写, as on cheques): 81935047.62 is
 // 捌仟壹佰玖拾叁万伍仟零肆拾柒元陆角贰分. value is a number as forms have it, at most 15 digits before the point; of its
-// decimals the first two count. Anything else gives "".
+// decimals those behind 分 must be zero. Anything else gives "": no words are better than words for another amount. Where the
+// rules for cheques (正确填写票据和结算凭证的基本规定) leave a choice, 整 stands behind 角, and 零 only between digits.
 func Capitals(value string) string {
 	whole, frac, _ := strings.Cut(value, ".")
 	if whole == "" || len(whole) > 15 || strings.Trim(whole+frac, "0123456789") != "" {
+		return ""
+	}
+	if strings.Trim(frac[min(2, len(frac)):], "0") != "" {
 		return ""
 	}
 	frac = (frac + "00")[:2]

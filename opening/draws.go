@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 
 	"kaibiao/crypto/quorum"
 	"kaibiao/crypto/sm"
@@ -22,20 +23,48 @@ func DrawSeed(root sm.Hash, keys [][32]byte) sm.Hash {
 // Run draws d.Picks of the candidates (fewer if there are fewer), without bias: a value that would favour the first
 // candidates is skipped. Order and result depend on nothing but the arguments.
 func (d *Draw) Run(seed sm.Hash, candidates []string) []string {
-	left := append([]string(nil), candidates...)
+	left := newRemaining(len(candidates))
 	var picked []string
-	for c := uint32(0); int64(len(picked)) < d.Picks && len(left) > 0; c++ {
+	for c := uint32(0); int64(len(picked)) < d.Picks && left.n > 0; c++ {
 		h := sm.H("draw value", seed[:], []byte(d.Name), sm.U32(c))
 		v := binary.BigEndian.Uint64(h[:8])
-		m := uint64(len(left))
+		m := uint64(left.n)
 		if over := (-m) % m; over != 0 && v >= -over { // 2^64 mod m, in 64-bit arithmetic
 			continue
 		}
-		i := v % m
-		picked = append(picked, left[i])
-		left = append(left[:i], left[i+1:]...)
+		picked = append(picked, candidates[left.take(int(v%m))])
 	}
 	return picked
+}
+
+// remaining is which of the indexes from 0 have not been taken, as a Fenwick tree: Terms may list so many candidates that
+// moving the rest at every pick would take minutes.
+type remaining struct {
+	n    int
+	tree []int // tree[i] counts those left in (i - lowest bit of i, i], from 1
+}
+
+func newRemaining(n int) *remaining {
+	r := &remaining{n: n, tree: make([]int, n+1)}
+	for i := 1; i <= n; i++ {
+		r.tree[i] = i & -i
+	}
+	return r
+}
+
+// take removes the k-th, from 0, of those left, in their order, and returns its index.
+func (r *remaining) take(k int) int {
+	at := 0
+	for step := 1 << bits.Len(uint(len(r.tree))); step > 0; step >>= 1 {
+		if next := at + step; next < len(r.tree) && r.tree[next] <= k {
+			at, k = next, k-r.tree[next]
+		}
+	}
+	for i := at + 1; i < len(r.tree); i += i & -i {
+		r.tree[i]--
+	}
+	r.n--
+	return at
 }
 
 // DrawCandidates returns what d draws from: its list, or the hex ids of the valid bids in log order.

@@ -2,6 +2,7 @@ package opening
 
 import (
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -13,6 +14,15 @@ const Second Instant = 1_000_000
 
 // InstantOf returns t, cut to the microsecond.
 func InstantOf(t time.Time) Instant { return Instant(t.UnixMicro()) }
+
+// plus returns i and so many seconds, or the last instant there is: Terms may name any number of them.
+func (i Instant) plus(seconds int64) Instant {
+	const last = Instant(math.MaxInt64)
+	if seconds > int64((last-i)/Second) {
+		return last
+	}
+	return i + Instant(seconds)*Second
+}
 
 // Time returns i in UTC.
 func (i Instant) Time() time.Time { return time.UnixMicro(int64(i)).UTC() }

@@ -9,24 +9,35 @@ import (
 
 // An OpenedForm is what judging a bid's price form yields.
 type OpenedForm struct {
-	Verdict FormVerdict
-	Key     [32]byte   // kC, zero if the lock does not open or is not opened yet
-	Form    *seal.Form // only if Verdict is VerdictValid
-	Reason  string     // why a bidder is at fault, empty otherwise
+	Verdict  FormVerdict
+	Unlocked bool       // the lock was opened: Key is kC, which may be any 32 bytes
+	Key      [32]byte   // zero unless Unlocked
+	Form     *seal.Form // only if Verdict is VerdictValid
+	Reason   string     // why a bidder is at fault, empty otherwise
+}
+
+// A lockKey is kC of a bid; ok is false if its lock fails, and then y of the draws is 32 zero bytes.
+type lockKey struct {
+	key [32]byte
+	ok  bool
 }
 
 // JudgeForm returns the form verdict of a bid from public data alone: the first that applies. section0 is the bid's form
 // as stored; nil if it is not at hand, which is an error only where it is needed.
 func (s *State) JudgeForm(b *Bid, section0 SectionSource) (OpenedForm, error) {
-	key, err := s.UnlockBid(b)
-	if err != nil {
-		key = [32]byte{}
-	}
-	return s.judgeWith(b, key, section0)
+	return s.judgeWith(b, s.unlock(b), section0)
 }
 
-// judgeWith is JudgeForm with kC, zero where the lock fails.
-func (s *State) judgeWith(b *Bid, key [32]byte, section0 SectionSource) (OpenedForm, error) {
+func (s *State) unlock(b *Bid) lockKey {
+	key, err := s.UnlockBid(b)
+	if err != nil {
+		return lockKey{}
+	}
+	return lockKey{key, true}
+}
+
+// judgeWith is JudgeForm with the bid's key.
+func (s *State) judgeWith(b *Bid, key lockKey, section0 SectionSource) (OpenedForm, error) {
 	status, frozen := s.frozen[b.ID]
 	switch {
 	case b.Replaced:
@@ -44,14 +55,14 @@ func (s *State) judgeWith(b *Bid, key [32]byte, section0 SectionSource) (OpenedF
 	case len(s.Releases) < s.Params.Terms.T:
 		return OpenedForm{Verdict: VerdictPending}, nil
 	}
-	if key == ([32]byte{}) {
+	if !key.ok {
 		return OpenedForm{Verdict: VerdictLock, Reason: "the shares of the lock do not fit together"}, nil
 	}
-	return s.openForm(b, key, section0)
+	return s.openForm(b, key.key, section0)
 }
 
 func (s *State) openForm(b *Bid, key [32]byte, section0 SectionSource) (OpenedForm, error) {
-	out := OpenedForm{Key: key}
+	out := OpenedForm{Verdict: VerdictPending, Unlocked: true, Key: key}
 	if section0 == nil || section0.Size() != b.Header.Sections[0].Length {
 		return out, errIncomplete
 	}
@@ -79,10 +90,10 @@ func (s *State) openForm(b *Bid, key [32]byte, section0 SectionSource) (OpenedFo
 	return out, nil
 }
 
-// JudgeFile returns the verdict of a section >= 1. form is the bid's form if it is valid, else nil: then no length of
-// the plaintext is known and none is compared.
-func (s *State) JudgeFile(b *Bid, section int, key [32]byte, half *seal.FileHalf, form *seal.Form, src SectionSource) FileVerdict {
-	if key == ([32]byte{}) {
+// JudgeFile returns the verdict of a section >= 1 of a bid whose form was judged. A bid whose lock is not opened, or does
+// not open, is not covered. Without a valid form no length of the plaintext is known and none is compared.
+func (s *State) JudgeFile(b *Bid, section int, form OpenedForm, half *seal.FileHalf, src SectionSource) FileVerdict {
+	if !form.Unlocked {
 		return FileNotCovered
 	}
 	if half == nil || src == nil || b.Header.CheckFileHalf(*half) != nil {
@@ -93,7 +104,7 @@ func (s *State) JudgeFile(b *Bid, section int, key [32]byte, half *seal.FileHalf
 		return FileSystemFault
 	}
 	n, err := seal.Open(io.Discard, io.NewSectionReader(src, 0, src.Size()), src.Size(),
-		seal.FileKey(key, *half, b.Header.Context(), uint16(section)))
+		seal.FileKey(form.Key, *half, b.Header.Context(), uint16(section)))
 	switch {
 	case errors.Is(err, seal.ErrCommitment):
 		return FileCommitment
@@ -103,7 +114,7 @@ func (s *State) JudgeFile(b *Bid, section int, key [32]byte, half *seal.FileHalf
 		return FileSystemFault
 	case sec.Kind == seal.KindFacts && n != seal.FactsSize:
 		return FileLength
-	case sec.Kind == seal.KindFile && form != nil && n != form.Files[s.fileIndex(section)].Length:
+	case sec.Kind == seal.KindFile && form.Form != nil && n != form.Form.Files[s.fileIndex(section)].Length:
 		return FileLength
 	}
 	return FileOK

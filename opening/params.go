@@ -10,15 +10,14 @@ import (
 
 // Limits of the formats, bytes.
 const (
-	MaxParams   = 1 << 20
-	MaxTrust    = 1 << 20
-	MaxHeader   = 16 << 10
-	MaxFreeze   = 4 << 20
-	MaxCRL      = 8 << 20
-	MaxBody     = 64 << 10
-	maxText     = 16 << 10 // one text inside a structure that is itself bounded
-	maxNameText = 1000
-	MaxBidders  = 1 << 16
+	MaxParams  = 1 << 20
+	MaxTrust   = 1 << 20
+	MaxHeader  = 16 << 10
+	MaxFreeze  = 4 << 20
+	MaxCRL     = 8 << 20
+	MaxBody    = 64 << 10
+	maxText    = MaxBody // one text inside a structure that is itself bounded
+	MaxBidders = 1 << 16
 )
 
 // Early says whether a bid may be confirmed before the opening.
@@ -217,12 +216,12 @@ func ParseTerms(b []byte) (*Terms, error) {
 	t.SupervisorEnds = s.Flag()
 	t.Custodians = readList(s, func(r *der.Reader) CustodianSeat { return CustodianSeat{r.Octets(MaxBody), r.Text(maxText)} })
 	t.LogKey = readPoint(s)
-	t.TSAs = readList(s, func(r *der.Reader) TSARoot { return TSARoot{r.Octets(MaxBody), r.Text(maxNameText), r.Flag()} })
+	t.TSAs = readList(s, func(r *der.Reader) TSARoot { return TSARoot{r.Octets(MaxBody), r.Text(maxText), r.Flag()} })
 	s.Fixed(t.TrustHash[:])
 	t.Limits = s.Octets(32)
 	t.Schema = seal.ReadSchema(s)
 	t.Draws = readList(s, func(r *der.Reader) Draw {
-		return Draw{r.Text(maxText), When(r.Enum(2)), r.Text(maxNameText), readTextList(r), r.Int()}
+		return Draw{r.Text(maxText), When(r.Enum(2)), r.Text(maxText), readTextList(r), r.Int()}
 	})
 	t.Phases = readList(s, func(r *der.Reader) Phase { return Phase{r.Text(maxText), When(r.Enum(2)), r.Int()} })
 	t.MaxSections, t.MaxBytes = s.Int(), s.Int()

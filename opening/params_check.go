@@ -13,9 +13,6 @@ import (
 	"kaibiao/crypto/sm"
 )
 
-// maxTicks bounds the ticks of a lot up to its deadline.
-const maxTicks = 1 << 24
-
 // ErrSmallSet says that a custodian set gives no protection worth the name; only --insecure-single-custodian allows it.
 var ErrSmallSet = errors.New("the custodian set is too small: n, t, w need 2 <= t, 2t-1 <= n <= 15, t <= w <= n")
 
@@ -25,6 +22,25 @@ func (t *Terms) WeakForkSafety() bool { return 2*t.W < t.N+t.T }
 
 // Check judges Terms by every rule that needs no signature. insecure allows a custodian set that is too small.
 func (t *Terms) Check(insecure bool) error {
+	if err := t.check(insecure); err != nil {
+		return err
+	}
+	for _, d := range t.Draws {
+		if !d.known() {
+			return fmt.Errorf("the Terms are not usable: %w: %q", ErrDrawRule, d.Rule)
+		}
+	}
+	return nil
+}
+
+// ErrDrawRule says that this program does not know a draw's rule. That is no fault of the Terms, but nobody should hold
+// or join an opening with a program that cannot check its draws.
+var ErrDrawRule = errors.New("the draw rule is not known to this program")
+
+func (d *Draw) known() bool { return d.Rule == "list" || d.Rule == "valid" }
+
+// check is Check for any draw rule.
+func (t *Terms) check(insecure bool) error {
 	for _, f := range []func() error{t.checkTexts, t.checkSchedule, func() error { return t.checkSet(insecure) }, t.checkBids,
 		t.checkDraws, t.checkPhases, t.checkCertificates, t.checkTSAs} {
 		if err := f(); err != nil {
@@ -66,14 +82,11 @@ func (t *Terms) checkSchedule() error {
 		return errors.New("coarse, fine, beat, window and grace are at least 1")
 	case t.Start > t.FineFrom || t.FineFrom > t.Close || t.Close > t.Open:
 		return errors.New("start, fineFrom, close and open must be in this order")
-	case (t.FineFrom-t.Start)%(Instant(t.Coarse)*Second) != 0:
-		return errors.New("fineFrom must lie a multiple of coarse after start")
-	case (t.Close-t.FineFrom)%(Instant(t.Fine)*Second) != 0:
-		return errors.New("close must lie a multiple of fine after fineFrom")
-	case t.Schedule().Tick(int64(t.Close)) > maxTicks:
-		return fmt.Errorf("the lot would have more than %d ticks up to its deadline: use coarser ones", maxTicks)
 	}
-	return t.Schedule().Validate()
+	if err := t.Schedule().Validate(); err != nil { // before any arithmetic: it bounds the lengths of ticks
+		return err
+	}
+	return t.Schedule().CheckClose(int64(t.Close))
 }
 
 func (t *Terms) checkSet(insecure bool) error {
@@ -139,8 +152,6 @@ func (t *Terms) checkDraws() error {
 			return fmt.Errorf("the draw %q has no candidates", d.Name)
 		case d.Rule == "valid" && (len(d.Candidates) != 0 || d.When != After):
 			return fmt.Errorf("the draw %q is over the valid bids: it comes after the forms and lists no candidates", d.Name)
-		case d.Rule != "list" && d.Rule != "valid":
-			return fmt.Errorf("the draw rule %q is not known to this program", d.Rule)
 		}
 		if len(d.Candidates) > 0 {
 			if err := unique("candidate", d.Candidates); err != nil {
@@ -230,6 +241,20 @@ func (t *Terms) checkTSAs() error {
 	return nil
 }
 
+// sound reports whether Params can be computed with at all: what every index and every division relies on.
+func (p *Params) sound() error {
+	if err := p.Terms.checkSchedule(); err != nil {
+		return err
+	}
+	if err := p.Terms.checkSet(true); err != nil {
+		return err
+	}
+	if len(p.Custodians) != p.Terms.N {
+		return fmt.Errorf("%d custodians have answered, n is %d", len(p.Custodians), p.Terms.N)
+	}
+	return nil
+}
+
 // CheckPinned checks the certificates pinned in Terms against the trust file at a time, with revocation evidence. It is
 // done when Params are made, and not again: an expiry must not strand a lot.
 func (t *Terms) CheckPinned(trust *cert.Trust, at time.Time, evidence [][]byte) error {
@@ -276,10 +301,15 @@ func CustodianStatement(terms sm.Hash, j int, E, V sm.PublicKey) ([]byte, error)
 // Check judges Params (V3): the Terms, the agency's signature, each custodian's signature and proofs of possession, that
 // all keys differ, and that trust is the trust file the Terms name.
 func (p *Params) Check(trust *cert.Trust, insecure bool) error {
-	t := &p.Terms
-	if err := t.Check(insecure); err != nil {
+	if err := p.Terms.Check(insecure); err != nil {
 		return err
 	}
+	return p.checkSigned(trust)
+}
+
+// checkSigned is Check for Terms that have been judged.
+func (p *Params) checkSigned(trust *cert.Trust) error {
+	t := &p.Terms
 	if trust.Hash() != t.TrustHash {
 		return errors.New("the trust file is not the one that the Terms name")
 	}

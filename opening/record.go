@@ -5,6 +5,7 @@ import (
 
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/cms"
+	"kaibiao/crypto/der"
 	"kaibiao/crypto/sm"
 )
 
@@ -25,8 +26,22 @@ func (r *Record) BodyDigest() sm.Hash { return sm.Sum(r.Body) }
 // Decode reads the body of e strictly, verifies every signature over it and finds its evidence. It does not judge who
 // signed: that is [State.Apply]'s. find returns evidence by its SM3, or nil; what it returns is hashed again.
 func Decode(params sm.Hash, e *Entry, tick uint64, slot uint16, find func(sm.Hash) []byte) (*Record, error) {
+	return decode(params, e, tick, slot, func(h sm.Hash) []byte {
+		if b := find(h); b != nil && sm.Sum(b) == h {
+			return b
+		}
+		return nil
+	})
+}
+
+// decode is Decode with a find that returns nothing but what has the digest: evidence may be long, and many records name
+// the same.
+func decode(params sm.Hash, e *Entry, tick uint64, slot uint16, find func(sm.Hash) []byte) (*Record, error) {
 	raw, err := e.Marshal()
-	if err != nil {
+	switch {
+	case errors.Is(err, der.ErrTooLarge):
+		return nil, refuse(CodeOversize, 4, "%v", err)
+	case err != nil:
 		return nil, refuse(CodeMalformed, 4, "%v", err)
 	}
 	r := &Record{Entry: *e, Tick: tick, Slot: slot, Raw: raw}
@@ -45,11 +60,7 @@ func Decode(params sm.Hash, e *Entry, tick uint64, slot uint16, find func(sm.Has
 		r.Signers = append(r.Signers, c)
 	}
 	for _, h := range e.Evidence {
-		b := find(h)
-		if b != nil && sm.Sum(b) != h {
-			b = nil
-		}
-		r.Proofs = append(r.Proofs, b)
+		r.Proofs = append(r.Proofs, find(h))
 	}
 	return r, nil
 }

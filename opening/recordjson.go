@@ -74,7 +74,8 @@ func (w *recordWriter) name(name string) {
 	w.comma = true
 }
 
-// text writes a JSON string; only quotation mark and backslash are escaped, since texts hold no control characters.
+// text writes a JSON string; only quotation mark and backslash are escaped: texts of the log and names of certificates
+// hold nothing else that JSON would escape ([der.CheckText]).
 func (w *recordWriter) text(s string) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -221,7 +222,7 @@ func (w *recordWriter) finding(name string, f *FindingBody) {
 func NewRecordBody(files []NamedFile) (*RecordBody, error) {
 	b := &RecordBody{}
 	for _, f := range files {
-		if err := seal.CheckFileName(f.Name); err != nil {
+		if err := CheckRecordName(f.Name); err != nil {
 			return nil, err
 		}
 		b.Files = append(b.Files, RecordFile{Name: f.Name, Digest: sm.Sum(f.Data)})

@@ -8,7 +8,7 @@ import (
 	"kaibiao/timestamp/tlog"
 )
 
-// An Outcome of a whole verification; each has the auditor's exit code.
+// A Conclusion is the outcome of a whole verification; each has the auditor's exit code.
 type Conclusion int
 
 // The conclusions, by their exit codes.
@@ -45,7 +45,8 @@ const (
 	Passed     CheckStatus = "passed"
 	Failed     CheckStatus = "failed"
 	Missing    CheckStatus = "missing"     // data that the check needs is not there (yet)
-	NotCovered CheckStatus = "not covered" // an edition without that data
+	NotCovered CheckStatus = "not covered" // an edition without that data, or Params with which nothing can be checked
+	Nothing    CheckStatus = "nothing"     // the log, or what was given, holds nothing of the kind
 )
 
 // A CheckResult is a row of the verifier's table.
@@ -57,7 +58,7 @@ type CheckResult struct {
 	Checked int         `json:"checked"` // how many things were looked at
 }
 
-// A Finding of the verifier is a failure, something missing, or something to know, with its place.
+// An Issue is a failure, something missing, or something to know, with its place.
 type Issue struct {
 	Check int    `json:"check"`
 	Place string `json:"place"`
@@ -117,8 +118,16 @@ func (r *Report) FailedIn(first, last int) error {
 	return nil
 }
 
+// newReport is a report that says nothing yet. Its lists are empty and not nil: as JSON they are [].
+func newReport(anchor sm.Hash) *Report {
+	return &Report{Anchor: fmt.Sprintf("%x", anchor), Warnings: []string{}, Checks: []CheckResult{}, Failures: []Issue{},
+		Missing: []Issue{}, Notices: []Issue{}, Bids: []BidReport{}}
+}
+
 // unreadable is the report on what is no bundle at all.
 func unreadable(anchor sm.Hash, err error) *Report {
-	return &Report{Conclusion: Unreadable, Anchor: fmt.Sprintf("%x", anchor),
-		Failures: []Issue{{Check: 1, Place: "bundle", Text: err.Error()}}, Checks: []CheckResult{}, Missing: []Issue{}, Notices: []Issue{}}
+	r := newReport(anchor)
+	r.Conclusion = Unreadable
+	r.Failures = append(r.Failures, Issue{Check: 1, Place: "bundle", Text: err.Error()})
+	return r
 }

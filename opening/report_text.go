@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-var statusWords = map[CheckStatus]string{Passed: "通过 passed", Failed: "不符 FAILED", Missing: "缺少 missing", NotCovered: "未涵盖 not covered"}
+var statusWords = map[CheckStatus]string{Passed: "通过 passed", Failed: "不符 FAILED", Missing: "缺少 missing", NotCovered: "未涵盖 not covered",
+	Nothing: "无此项 nothing to check"}
 
 var conclusionWords = map[Conclusion]string{Valid: "有效 VALID", Invalid: "无效 INVALID", Incomplete: "不完整 INCOMPLETE",
 	Unreadable: "无法读取 UNREADABLE", AbortedLot: "已终止 ABORTED"}

@@ -128,19 +128,26 @@ type Room struct {
 	record   []NamedFile
 	evidence map[sm.Hash][]byte
 	progress map[BidID]Progress
+	lastBeat uint64  // tick of FREEZE or ABORT, after which beats end; 0 before
+	failed   *Public // once the journal has failed: what was public until then
 
 	// Only Run's goroutine uses what follows.
 	stamps    chan uint64
 	consent   chan consentAnswer
 	openings  chan openings
 	filings   chan filing
-	unlocked  map[BidID][32]byte // kC of the bids that stood at CLOSE, zero where the lock fails; nil until known
+	unlocked  map[BidID]lockKey // of the bids that stood at CLOSE; nil until known
 	judged    map[BidID]OpenedForm
-	askNext   Instant         // not before: the custodians are asked again
-	busy      map[string]bool // work that is under way
+	verdicts  map[BidID][]FileVerdict // of files, as last published or queued
+	whole     map[BidID]bool          // section 0 was read and is good, as the last attempt to freeze found
+	askNext   Instant                 // not before: the custodians are asked again
+	openNext  Instant                 // not before: forms that could not be read are tried again
+	filesNext Instant                 // not before: files that were lost are looked for again
+	busy      map[string]bool         // work that is under way
 	refusals  map[sm.Hash]bool
-	refused   map[string]int // refusals logged, by firm
+	refused   map[string]int // refusals logged, by firm or custodian
 	lastAlive Instant
+	downtime  bool // an incident is queued: until it is durable the time last alive stays as it is
 }
 
 // placed is an entry of the log with what its receipt needs.
@@ -154,14 +161,16 @@ type placed struct {
 var ErrStopped = errors.New("the opening room does not run")
 
 // NewRoom returns the room of a lot from what its journal kept: the same replay that a verifier does. A lot without
-// entries gets its entry 0, made durable by [Room.Run] before anything else.
+// entries gets its entry 0, made durable by [Room.Run] before anything else. Params and trust file must have passed
+// [Params.Check]. What is kept must fit together: every checkpoint is recomputed from the entries, and one that differs is
+// an error, since going on would fork the log.
 func NewRoom(p *Params, saved Saved, parts Parts) (*Room, error) {
 	r := &Room{
 		parts: parts, params: p, anchor: p.Hash(), sched: p.Terms.Schedule(), wake: make(chan struct{}, 1),
 		byBody: map[sm.Hash]*placed{}, named: map[uint64]bool{}, cosigned: map[uint64][]tlog.Cosignature{},
 		tokens: map[uint64][]Token{}, changed: make(chan struct{}), forms: map[BidID]OpenedForm{},
 		halves: map[BidID]seal.FileHalf{}, tickets: map[BidID][]byte{}, refused: map[string]int{},
-		evidence: map[sm.Hash][]byte{}, progress: map[BidID]Progress{},
+		evidence: map[sm.Hash][]byte{}, progress: map[BidID]Progress{}, verdicts: map[BidID][]FileVerdict{},
 		stamps: make(chan uint64, 1024), consent: make(chan consentAnswer, 1), openings: make(chan openings, 2),
 		filings: make(chan filing, 16), busy: map[string]bool{}, refusals: map[sm.Hash]bool{},
 	}
@@ -181,9 +190,16 @@ func (r *Room) now() Instant { return InstantOf(r.parts.Clock()) }
 
 func (r *Room) restore(saved Saved) error {
 	for _, it := range saved.Items {
-		r.restoreItem(it)
+		if err := r.restoreItem(it); err != nil {
+			return err
+		}
 	}
-	r.evidence = cloneMap(saved.Evidence)
+	for h, b := range saved.Evidence {
+		if sm.Sum(b) != h {
+			return fmt.Errorf("evidence %x has other bytes: the journal was damaged", h)
+		}
+		r.evidence[h] = b
+	}
 	var size uint64
 	for _, n := range saved.Notes {
 		size = max(size, n.Size)
@@ -210,17 +226,20 @@ func (r *Room) restore(saved Saved) error {
 	return r.replay(saved)
 }
 
-func (r *Room) restoreItem(it Item) {
-	switch it.Kind {
-	case ItemHalf:
+func (r *Room) restoreItem(it Item) error {
+	switch {
+	case it.Kind == ItemHalf && len(it.Key) == 32 && len(it.Value) == 32:
 		r.halves[BidID(it.Key)] = seal.FileHalf(it.Value)
-	case ItemTicket:
+	case it.Kind == ItemTicket && len(it.Key) == 32:
 		r.tickets[BidID(it.Key)] = it.Value
-	case ItemRecord:
+	case it.Kind == ItemRecord:
 		r.record = append(r.record, NamedFile{Name: string(it.Key), Data: it.Value})
-	case ItemAlive:
+	case it.Kind == ItemAlive && len(it.Value) == 8:
 		r.lastAlive = readInstant(it.Value)
+	default:
+		return fmt.Errorf("an item %q of the wrong form: the journal was mixed up or altered", it.Kind)
 	}
+	return nil
 }
 
 func (r *Room) restoreNote(n *tlog.Note) error {
@@ -265,7 +284,7 @@ func (r *Room) replayEntry(te tlog.Entry, tick *tlog.Tick) error {
 	if err != nil {
 		return err
 	}
-	rec, err := Decode(r.anchor, e, te.Tick, te.Slot, func(h sm.Hash) []byte { return r.evidence[h] })
+	rec, err := decode(r.anchor, e, te.Tick, te.Slot, func(h sm.Hash) []byte { return r.evidence[h] })
 	if err != nil {
 		return err
 	}
@@ -285,8 +304,13 @@ func (r *Room) keep(p *placed) {
 	r.placed = append(r.placed, p)
 	r.byBody[p.record.BodyDigest()] = p
 	switch p.record.Kind {
-	case KindClose, KindOpen, KindFreeze, KindAbort, KindRecord:
+	case KindClose, KindOpen, KindRecord:
 		r.named[p.record.Tick] = true
+	case KindFreeze, KindAbort:
+		r.named[p.record.Tick], r.lastBeat = true, p.record.Tick
+	case KindFiles:
+		b := p.record.Content.(*FilesBody)
+		r.verdicts[b.Bid] = b.Verdicts
 	case KindRefused:
 		r.refusals[p.record.Content.(*RefusedBody).Digest] = true
 	}
@@ -316,7 +340,8 @@ func (r *Room) signal() {
 	}
 }
 
-// touch tells everybody who waits that something changed. r.mu is held.
+// touch tells everybody who waits that something changed. Before CLOSE it is called for what everybody may know only: it
+// must not tell that something was submitted. r.mu is held.
 func (r *Room) touch() {
 	close(r.changed)
 	r.changed = make(chan struct{})

@@ -1,9 +1,6 @@
 package opening
 
 import (
-	"fmt"
-	"slices"
-
 	"kaibiao/crypto/seal"
 	"kaibiao/timestamp/tlog"
 )
@@ -26,6 +23,9 @@ const (
 func (r *Room) Archive(e Edition) (*Archive, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
+	if r.failed != nil {
+		return nil, ErrStopped
+	}
 	s := r.state
 	switch {
 	case e == ClosingPack && (s.Stage == Draft || s.Stage == Accepting):
@@ -35,7 +35,7 @@ func (r *Room) Archive(e Edition) (*Archive, error) {
 	case e == AuditorBundle && s.Stage != Recorded && s.Stage != Aborted:
 		return nil, refuse(CodeEarly, 0, "the auditor's bundle is made with the record")
 	}
-	a := &Archive{Params: r.params.Raw, Trust: r.parts.Trust.Bytes(), K: r.parts.K, Record: slices.Clone(r.record)}
+	a := &Archive{Params: r.params.Raw, Trust: r.parts.Trust.Bytes(), K: r.parts.K, Record: r.recordFiles()}
 	for _, p := range r.placed {
 		a.Entries = append(a.Entries, tlog.Entry{Tick: p.record.Tick, Slot: p.record.Slot, DER: p.record.Raw})
 	}
@@ -45,7 +45,8 @@ func (r *Room) Archive(e Edition) (*Archive, error) {
 			a.Evidence = append(a.Evidence, b)
 		}
 	}
-	return a, r.addSections(a, e)
+	r.addSections(a, e)
+	return a, nil
 }
 
 // addNotes picks the checkpoints worth keeping: those of ticks with entries, the first one with w cosignatures that
@@ -70,7 +71,8 @@ func (r *Room) addNotes(a *Archive) {
 	}
 }
 
-func (r *Room) addSections(a *Archive, e Edition) error {
+// addSections adds what is kept here of the confirmed bids. What is lost is left out, and the verifier says so.
+func (r *Room) addSections(a *Archive, e Edition) {
 	if e == AuditorBundle {
 		a.Halves = []BidHalf{}
 	}
@@ -79,17 +81,13 @@ func (r *Room) addSections(a *Archive, e Edition) error {
 		if status, frozen := r.state.FrozenAs(b.ID); frozen {
 			confirmed = status == FrozenConfirmed
 		}
-		if !confirmed {
-			continue
-		}
-		if err := r.addBid(a, b, e); err != nil {
-			return err
+		if confirmed {
+			r.addBid(a, b, e)
 		}
 	}
-	return nil
 }
 
-func (r *Room) addBid(a *Archive, b *Bid, e Edition) error {
+func (r *Room) addBid(a *Archive, b *Bid, e Edition) {
 	if half, ok := r.halves[b.ID]; ok && e == AuditorBundle {
 		a.Halves = append(a.Halves, BidHalf{Bid: b.ID, Half: half})
 	}
@@ -98,16 +96,12 @@ func (r *Room) addBid(a *Archive, b *Bid, e Edition) error {
 			break
 		}
 		src, err := r.parts.Blobs.Get(sec.Root)
-		switch {
-		case err == nil:
-			a.Sections = append(a.Sections, BundleSection{Bid: b.ID, Section: i, Source: src})
-		case i == 0 && r.state.frozen != nil:
-			return fmt.Errorf("section 0 of bid %s: %w", b.ID, err)
-		default: // lost: the verdicts say so
+		if err != nil {
 			r.parts.Warn("section %d of a bid is lost: %v", i, err)
+			continue
 		}
+		a.Sections = append(a.Sections, BundleSection{Bid: b.ID, Section: i, Source: src})
 	}
-	return nil
 }
 
 // Forms returns the price forms that are public: none before all are opened.
@@ -115,25 +109,10 @@ func (r *Room) Forms() map[BidID]*seal.Form {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	out := map[BidID]*seal.Form{}
-	if r.state.AllOpened() {
+	if r.failed == nil && r.state.AllOpened() {
 		for id, f := range r.forms {
 			out[id] = f.Form
 		}
 	}
 	return out
-}
-
-// RecordJSON returns record.json of the lot as it stands: nil before all forms are opened and known.
-func (r *Room) RecordJSON() []byte {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	aborted := r.state.Stage == Aborted
-	if !aborted && (!r.state.AllOpened() || len(r.forms) == 0 && len(r.state.Frozen) > 0) && r.state.Stage != Frozen {
-		return nil
-	}
-	forms := map[BidID]*seal.Form{}
-	for id, f := range r.forms {
-		forms[id] = f.Form
-	}
-	return MakeRecordJSON(r.state, forms)
 }

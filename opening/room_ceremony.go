@@ -3,28 +3,24 @@ package opening
 import (
 	"context"
 	"fmt"
-	"io"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 
 	"kaibiao/crypto/seal"
 )
 
-type consentAnswer struct {
-	agreed  int
-	missing []string
-}
-
 // openings is what the workers that unlock and decrypt report: first the keys, then the judged forms.
 type openings struct {
-	keys  map[BidID][32]byte
+	keys  map[BidID]lockKey
 	forms map[BidID]OpenedForm
 }
 
+// A filing is the verdicts of one bid's files, or with done that all have been judged.
 type filing struct {
 	bid      BidID
 	verdicts []FileVerdict
+	done     bool
 }
 
 // A Step is where a bid stands in the decryption.
@@ -88,62 +84,20 @@ func (r *Room) again(name string) func(error) {
 	}
 }
 
-// lost reports whether the server has no good section 0 of a bid. Every byte is read and hashed.
-func (r *Room) lost(id BidID) bool {
-	sec := r.state.Bid(id).Header.Sections[0]
-	src, err := r.parts.Blobs.Get(sec.Root)
-	if err != nil || src.Size() != sec.Length {
-		return true
-	}
-	_, err = io.Copy(io.Discard, io.NewSectionReader(src, 0, src.Size()))
-	return err != nil
-}
-
-// mayFreeze asks the custodians once the lot could freeze, and queues FREEZE when w of them miss nothing.
-func (r *Room) mayFreeze(ctx context.Context, workers *sync.WaitGroup) {
-	now := r.now()
-	if now < r.askNext || r.busy["freeze"] || r.parts.ClockOff != nil && r.parts.ClockOff() {
-		return
-	}
-	r.mu.RLock()
-	err := r.state.MayFreeze(now, r.state.FreezeList(nil))
-	if err == nil {
-		err = r.state.MayFreeze(now, r.state.FreezeList(r.lost))
-	}
-	r.mu.RUnlock()
-	if err != nil || !r.once("freeze") {
-		return
-	}
-	workers.Go(func() {
-		c := consentAnswer{agreed: r.params.Terms.W}
-		if r.parts.Consenter != nil {
-			c.agreed, c.missing = r.parts.Consenter.Consent(ctx)
-		}
-		select {
-		case r.consent <- c:
-		case <-ctx.Done():
-		}
-	})
-}
-
-func (r *Room) consented(c consentAnswer) {
-	if c.agreed < r.params.Terms.W {
-		r.parts.Warn("FREEZE waits: %d of %d custodians agree; %s", c.agreed, r.params.Terms.W, strings.Join(c.missing, "; "))
-		r.askNext = r.now() + Second
-		delete(r.busy, "freeze")
-		return
-	}
-	if err := r.own(r.again("freeze"), &FreezeBody{}); err != nil {
-		delete(r.busy, "freeze")
-	}
-}
+// Intervals at which something that has failed is tried again.
+const (
+	consentAgain = Second
+	freezeAgain  = 5 * Second
+	openAgain    = 5 * Second
+	filesAgain   = 60 * Second
+)
 
 // startOpening unlocks every bid that stood at CLOSE and judges the forms of those in FREEZE, on all cores.
 func (r *Room) startOpening(ctx context.Context, workers *sync.WaitGroup) {
 	r.mu.RLock()
 	snap := *r.state
 	r.mu.RUnlock()
-	if len(snap.Releases) < snap.Params.Terms.T || !r.once("opening") {
+	if len(snap.Releases) < snap.Params.Terms.T || r.now() < r.openNext || !r.once("opening") {
 		return
 	}
 	workers.Go(func() {
@@ -153,30 +107,32 @@ func (r *Room) startOpening(ctx context.Context, workers *sync.WaitGroup) {
 	})
 }
 
+// report hands over what workers found. What they left off because ctx ended is nothing to go on.
 func (r *Room) report(ctx context.Context, o openings) {
+	if ctx.Err() != nil {
+		return
+	}
 	select {
 	case r.openings <- o:
 	case <-ctx.Done():
 	}
 }
 
-func (r *Room) unlockAll(ctx context.Context, s *State) map[BidID][32]byte {
+func (r *Room) unlockAll(ctx context.Context, s *State) map[BidID]lockKey {
 	bids := s.StoodAtClose()
-	keys := make([][32]byte, len(bids))
+	keys := make([]lockKey, len(bids))
 	forEach(ctx, len(bids), func(i int) {
 		r.setProgress(bids[i].ID, Progress{Step: StepUnlock})
-		if k, err := s.UnlockBid(bids[i]); err == nil {
-			keys[i] = k
-		}
+		keys[i] = s.unlock(bids[i])
 	})
-	out := make(map[BidID][32]byte, len(bids))
+	out := make(map[BidID]lockKey, len(bids))
 	for i, b := range bids {
 		out[b.ID] = keys[i]
 	}
 	return out
 }
 
-func (r *Room) judgeAll(ctx context.Context, s *State, keys map[BidID][32]byte) map[BidID]OpenedForm {
+func (r *Room) judgeAll(ctx context.Context, s *State, keys map[BidID]lockKey) map[BidID]OpenedForm {
 	forms := make([]OpenedForm, len(s.Frozen))
 	forEach(ctx, len(s.Frozen), func(i int) {
 		b := s.Bid(s.Frozen[i].Bid)
@@ -234,8 +190,8 @@ func (r *Room) learned(o openings) {
 	}
 	for _, f := range o.forms {
 		if f.Verdict == VerdictPending { // a read error: bytes that were good at FREEZE
+			r.openNext = r.now() + openAgain
 			delete(r.busy, "opening")
-			r.unlocked = nil
 			return
 		}
 	}
@@ -292,7 +248,7 @@ func (r *Room) seed() ([32]byte, error) {
 	}
 	var keys [][32]byte
 	for _, b := range r.state.StoodAtClose() {
-		keys = append(keys, r.unlocked[b.ID])
+		keys = append(keys, r.unlocked[b.ID].key)
 	}
 	return DrawSeed(root, keys), nil
 }
@@ -313,32 +269,54 @@ func (r *Room) publishOpened() error {
 	return r.own(r.again("opened"), bodies...)
 }
 
-// startFiles judges the files of every opened bid, one bid after the other: each uses all cores.
+// startFiles judges the files of every opened bid, one bid after the other: each uses all cores. Files that were lost are
+// judged again once they are here: lost bytes may be supplied again until RECORD.
 func (r *Room) startFiles(ctx context.Context, workers *sync.WaitGroup) {
+	now := r.now()
 	r.mu.RLock()
 	snap := *r.state
 	halves := cloneMap(r.halves)
-	var todo []*Bid
-	for _, f := range snap.Frozen {
-		if b := snap.Bid(f.Bid); b.Files == nil && len(b.Header.Sections) > 1 {
-			todo = append(todo, b)
-		}
-	}
 	r.mu.RUnlock()
-	if !snap.AllOpened() || r.judged == nil || !r.once("files") {
+	if !snap.AllOpened() || r.judged == nil || now < r.filesNext || !r.once("files") {
 		return
 	}
 	judged := r.judged
+	var todo []*Bid
+	for _, f := range snap.Frozen {
+		if b := snap.Bid(f.Bid); len(b.Header.Sections) > 1 && (r.verdicts[b.ID] == nil || r.foundAgain(b)) {
+			todo = append(todo, b)
+		}
+	}
 	workers.Go(func() {
 		for _, b := range todo {
-			f := filing{b.ID, r.judgeFiles(ctx, &snap, b, judged[b.ID], halves)}
-			select {
-			case r.filings <- f:
-			case <-ctx.Done():
-				return
-			}
+			r.file(ctx, filing{bid: b.ID, verdicts: r.judgeFiles(ctx, &snap, b, judged[b.ID], halves)})
 		}
+		r.file(ctx, filing{done: true})
 	})
+}
+
+// foundAgain reports whether files of a bid that were lost are here now.
+func (r *Room) foundAgain(b *Bid) bool {
+	for i, v := range r.verdicts[b.ID] {
+		if v != FileSystemFault {
+			continue
+		}
+		sec := b.Header.Sections[i+1]
+		if src, err := r.parts.Blobs.Get(sec.Root); err == nil && src.Size() == sec.Length {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *Room) file(ctx context.Context, f filing) {
+	if ctx.Err() != nil {
+		return
+	}
+	select {
+	case r.filings <- f:
+	case <-ctx.Done():
+	}
 }
 
 func (r *Room) judgeFiles(ctx context.Context, s *State, b *Bid, form OpenedForm, halves map[BidID]seal.FileHalf) []FileVerdict {
@@ -361,7 +339,7 @@ func (r *Room) judgeFiles(ctx context.Context, s *State, b *Bid, form OpenedForm
 		} else {
 			src = &counted{SectionSource: src, count: func(n int) { p.Done += int64(n); r.setProgress(b.ID, p) }}
 		}
-		out = append(out, s.JudgeFile(b, i+1, form.Key, half, form.Form, src))
+		out = append(out, s.JudgeFile(b, i+1, form, half, src))
 	}
 	r.setProgress(b.ID, Progress{Step: StepFiled, Done: p.Total, Total: p.Total})
 	return out
@@ -383,9 +361,16 @@ func (c *counted) ReadAt(p []byte, off int64) (int, error) {
 	return n, err
 }
 
+// filed queues the verdicts of a bid's files if they are new.
 func (r *Room) filed(f filing) error {
-	if f.verdicts == nil {
+	if f.done {
+		r.filesNext = r.now() + filesAgain
+		delete(r.busy, "files")
 		return nil
 	}
+	if r.verdicts[f.bid] != nil && slices.Equal(r.verdicts[f.bid], f.verdicts) {
+		return nil
+	}
+	r.verdicts[f.bid] = f.verdicts
 	return r.own(nil, &FilesBody{Bid: f.bid, Verdicts: f.verdicts})
 }

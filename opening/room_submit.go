@@ -2,7 +2,6 @@ package opening
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -21,9 +20,16 @@ type Submission struct {
 	Half *[32]byte
 	// Ticket is kept for the bidder as it is, at most [seal.MaxTicket] bytes. With a bid only.
 	Ticket []byte
-	// Evidence is put beside what the server finds itself: a mailbox receipt, attachments.
+	// Evidence is put beside what the server finds itself: a mailbox receipt, attachments. At most [MaxSubmitted] pieces,
+	// together of at most [MaxCRL] bytes.
 	Evidence [][]byte
 }
+
+// MaxSubmitted bounds the pieces of evidence of one submission.
+const MaxSubmitted = 16
+
+// maxSigners bounds the signatures of one submission.
+const maxSigners = 16
 
 // A SignedRefusal is a [Refusal] with the server's signed statement about it.
 type SignedRefusal struct {
@@ -34,19 +40,32 @@ type SignedRefusal struct {
 // Unwrap returns the [Refusal].
 func (e *SignedRefusal) Unwrap() error { return e.Refusal }
 
-// An arrival is a submission or a record of the server's own on its way into a tick.
+// An arrival is a submission or a record of the server's own on its way into a tick. Until it is taken out of the inbox
+// all fields but sub, own, told, after and done are guarded by the inbox; then they are Run's goroutine's.
 type arrival struct {
-	time    Instant
-	sub     Submission
-	record  *Record // once decided
-	err     error   // once decided
+	time Instant
+	sub  Submission
+	decision
+	err     error // with decided: why it is refused
 	decided bool
-	own     bool        // made by the server: nobody waits
+	mailed  int         // the custodian that handed it in, from 1; 0 for none
+	own     bool        // made by the server
+	told    bool        // of the server's own: somebody waits for done
 	late    Body        // of the server's own: filled in by the state when the tick is sealed
 	after   func(error) // of the server's own: told the result, by Run's goroutine
-	items   []Item      // written with the entry
-	extra   [][]byte    // evidence to be stored with the entry
 	done    chan answer // capacity 1
+}
+
+// A decision is what reading a submission yields: the record, and what is made durable with it.
+type decision struct {
+	record *Record
+	items  []Item
+	extra  []piece // evidence
+}
+
+type piece struct {
+	digest sm.Hash
+	data   []byte
 }
 
 type answer struct {
@@ -54,106 +73,176 @@ type answer struct {
 	err     error
 }
 
-// Submit puts a submission on record and returns its receipt, form 1, once the tick that holds it is durable. Its time
-// is the moment of the call: the caller calls when the last byte is in. When Submit returns nil the entry cannot be
-// left out any more. What is refused is a [*SignedRefusal]; [ErrStopped] and ctx's error mean that nobody knows: ask
-// [Room.Receipt] later.
-func (r *Room) Submit(ctx context.Context, sub Submission) (*Receipt, error) {
-	a := &arrival{sub: sub, done: make(chan answer, 1)}
-	var confirm *arrival
-	if sub.Kind == KindBid && sub.Half != nil {
-		confirm = &arrival{own: true, done: make(chan answer, 1)}
+// submittable tells the kinds that parties submit; the server makes all others itself and takes them from nobody.
+func (k Kind) submittable() bool {
+	switch k {
+	case KindBid, KindWithdraw, KindExtend, KindTrust, KindAbort, KindOpen, KindCheckin, KindConfirm, KindWindow, KindExclude,
+		KindRelease, KindObjection, KindReply, KindSign, KindNote, KindRecord, KindPhase, KindLimits, KindFinding:
+		return true
 	}
-	if err := r.arrive(a, confirm); err != nil {
-		return nil, err
-	}
-	r.decide(a)
-	if confirm != nil {
-		r.decideEarly(a, confirm)
-	}
-	r.signal()
-	select {
-	case got := <-a.done:
-		return got.receipt, got.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	return false
 }
 
-// arrive gives arrivals their times, in one step.
-func (r *Room) arrive(list ...*arrival) error {
-	r.inbox.Lock()
-	defer r.inbox.Unlock()
-	if r.inbox.closed != nil {
-		return r.inbox.closed
+// Submit puts a submission on record and returns its receipt, form 1, once the tick that holds it is durable. Its time
+// is the moment of the call: the caller calls when the last byte is in. When Submit returns nil the entry cannot be
+// left out any more, and with a bid that brings its half the confirmation is on record too; should only that be refused,
+// both the bid's receipt and an error are returned. What is refused is a [*SignedRefusal]. [ErrStopped] and ctx's error
+// mean that nobody knows: ask [Room.Receipt] later.
+func (r *Room) Submit(ctx context.Context, sub Submission) (*Receipt, error) {
+	if err := r.admits(&sub); err != nil {
+		return nil, r.refusal(sub, err)
 	}
-	for _, a := range list {
-		if a == nil {
-			continue
+	a := &arrival{sub: sub, done: make(chan answer, 1), mailed: r.handedIn(&sub)}
+	list := []*arrival{a}
+	if sub.Kind == KindBid && sub.Half != nil {
+		list = append(list, &arrival{own: true, told: true, done: make(chan answer, 1)})
+	}
+	times, err := r.arrive(list)
+	if err != nil {
+		return nil, err
+	}
+	r.decide(list, times)
+	r.signal()
+	return await(ctx, list)
+}
+
+// await returns the answer to the first arrival, once those to all are there.
+func await(ctx context.Context, list []*arrival) (*Receipt, error) {
+	var first answer
+	for i, a := range list {
+		var got answer
+		select {
+		case got = <-a.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
-		r.inbox.last = max(r.now(), r.inbox.last+1)
-		a.time = r.inbox.last
-		r.inbox.pending = append(r.inbox.pending, a)
+		switch {
+		case i == 0 && got.err != nil:
+			return nil, got.err
+		case i == 0:
+			first = got
+		case got.err != nil:
+			return first.receipt, fmt.Errorf("the bid is on record, its confirmation is not: %w", got.err)
+		}
+	}
+	return first.receipt, nil
+}
+
+// admits refuses at once what no state could accept.
+func (r *Room) admits(sub *Submission) error {
+	size := 0
+	for _, p := range sub.Evidence {
+		size += len(p)
+	}
+	switch {
+	case !sub.Kind.submittable():
+		return refuse(CodeSigner, 4, "entries %q are made by the server alone", sub.Kind)
+	case len(sub.Signatures) > maxSigners:
+		return refuse(CodeMalformed, 4, "%d signatures, at most %d are taken", len(sub.Signatures), maxSigners)
+	case len(sub.Evidence) > MaxSubmitted || size > MaxCRL:
+		return refuse(CodeOversize, 4, "%d pieces of evidence of %d bytes, at most %d of %d are taken", len(sub.Evidence), size, MaxSubmitted, MaxCRL)
+	case r.now() < r.params.Terms.Start:
+		return refuse(CodeEarly, 13, "the lot starts at %s", r.params.Terms.Start)
 	}
 	return nil
 }
 
-// arriveAt queues a record of the server's own at a fixed time. Only CLOSE needs it: arrivals after the deadline may be
-// waiting already, and it goes before them.
-func (r *Room) arriveAt(at Instant, a *arrival) {
-	r.inbox.Lock()
-	defer r.inbox.Unlock()
-	a.time = at
-	i, taken := slices.BinarySearchFunc(r.inbox.pending, at, func(p *arrival, t Instant) int {
-		return int(min(1, max(-1, p.time-t)))
-	})
-	if taken { // somebody arrived in that very microsecond
-		for j := i; j < len(r.inbox.pending) && r.inbox.pending[j].time <= at+Instant(j-i); j++ {
-			r.inbox.pending[j].time++
+// handedIn returns the custodian whose mailbox receipt for this body is among the evidence, or 0.
+func (r *Room) handedIn(sub *Submission) int {
+	for _, p := range sub.Evidence {
+		st, err := ParseStatement(p, r.anchor)
+		if err != nil || st.Label != StatementMailbox || st.Digest != sm.Sum(sub.Body) {
+			continue
+		}
+		if j, err := st.SignerAmong(r.params.V()); err == nil {
+			return j + 1
 		}
 	}
-	r.inbox.pending = slices.Insert(r.inbox.pending, i, a)
-	r.inbox.last = max(r.inbox.last, r.inbox.pending[len(r.inbox.pending)-1].time)
+	return 0
 }
 
-// decide reads the submission and checks its signatures, outside of Run's goroutine.
-func (r *Room) decide(a *arrival) {
-	rec, err := r.read(a)
+// arrive gives arrivals their times, in one step.
+func (r *Room) arrive(list []*arrival) ([]Instant, error) {
 	r.inbox.Lock()
 	defer r.inbox.Unlock()
-	a.record, a.err, a.decided = rec, err, true
+	if r.inbox.closed != nil {
+		return nil, r.inbox.closed
+	}
+	var times []Instant
+	for _, a := range list {
+		r.inbox.last = max(r.now(), r.inbox.last+1)
+		a.time = r.inbox.last
+		times = append(times, a.time)
+		r.inbox.pending = append(r.inbox.pending, a)
+	}
+	return times, nil
 }
 
-func (r *Room) read(a *arrival) (*Record, error) {
-	e := &Entry{Kind: a.sub.Kind, Time: a.time, Body: a.sub.Body, Signatures: a.sub.Signatures}
-	if len(e.Signatures) > 16 {
-		return nil, refuse(CodeMalformed, 4, "%d signatures", len(e.Signatures))
+// decide reads a submission and checks its signatures, outside of Run's goroutine. What cannot be read is refused at once
+// and leaves no trace: garbage must not make ticks be sealed that would have been blank.
+func (r *Room) decide(list []*arrival, times []Instant) {
+	a := list[0]
+	d, err := r.read(&a.sub, times[0])
+	var early decision
+	if err == nil && len(list) > 1 {
+		early, err = r.readEarly(d.record.Content.(*BidBody).Header, &a.sub, times[1])
 	}
-	for _, p := range a.sub.Evidence {
-		a.addEvidence(e, p)
+	if !r.settle(list, []decision{d, early}, err) {
+		return
 	}
+	refused := r.refusal(a.sub, err)
+	for _, p := range list {
+		p.done <- answer{err: refused}
+	}
+}
+
+// settle notes what was decided, unless the tick has been taken meanwhile, and reports whether the arrivals were removed.
+func (r *Room) settle(list []*arrival, decisions []decision, err error) (removed bool) {
+	r.inbox.Lock()
+	defer r.inbox.Unlock()
+	if list[0].decided || r.inbox.closed != nil {
+		return false
+	}
+	if err != nil && decisions[0].record == nil && list[0].mailed == 0 {
+		r.inbox.pending = slices.DeleteFunc(r.inbox.pending, func(p *arrival) bool { return slices.Contains(list, p) })
+		return true
+	}
+	for i, a := range list {
+		if !a.decided {
+			a.decision, a.err, a.decided = decisions[i], err, true
+		}
+	}
+	return false
+}
+
+// read makes the record of a submission that arrived at a time. With an error, the record is there if it could be read.
+func (r *Room) read(sub *Submission, at Instant) (d decision, err error) {
+	e := &Entry{Kind: sub.Kind, Time: at, Body: sub.Body, Signatures: sub.Signatures}
 	if r.parts.Revocation != nil {
 		for _, sig := range e.Signatures {
 			for _, p := range r.revocation(sig, e) {
-				a.addEvidence(e, p)
+				d.addEvidence(e, p)
 			}
 		}
 	}
-	rec, err := Decode(r.anchor, e, r.sched.Tick(int64(a.time)), 0, func(h sm.Hash) []byte {
-		i := slices.IndexFunc(a.extra, func(b []byte) bool { return sm.Sum(b) == h })
-		return a.extra[i]
+	for _, p := range sub.Evidence {
+		d.addEvidence(e, p)
+	}
+	d.record, err = decode(r.anchor, e, r.sched.Tick(int64(at)), 0, func(h sm.Hash) []byte {
+		i := slices.IndexFunc(d.extra, func(p piece) bool { return p.digest == h })
+		return d.extra[i].data
 	})
 	if err != nil {
-		return nil, err
+		return d, err
 	}
-	return rec, r.private(a, rec)
+	return d, r.private(&d, sub)
 }
 
-func (a *arrival) addEvidence(e *Entry, piece []byte) {
-	h := sm.Sum(piece)
+func (d *decision) addEvidence(e *Entry, data []byte) {
+	h := sm.Sum(data)
 	if !slices.Contains(e.Evidence, h) {
 		e.Evidence = append(e.Evidence, h)
-		a.extra = append(a.extra, piece)
+		d.extra = append(d.extra, piece{h, data})
 	}
 }
 
@@ -182,24 +271,24 @@ func (r *Room) pinned(c *cert.Certificate) bool {
 }
 
 // private checks what comes with a submission and is not for the log, and turns it into items.
-func (r *Room) private(a *arrival, rec *Record) error {
-	switch b := rec.Content.(type) {
+func (r *Room) private(d *decision, sub *Submission) error {
+	switch b := d.record.Content.(type) {
 	case *BidBody:
 		id := b.Header.ID()
 		if err := r.sectionsComplete(b.Header); err != nil {
 			return err
 		}
-		if r.params.Terms.Early == EarlyRequired && a.sub.Half == nil {
+		if r.params.Terms.Early == EarlyRequired && sub.Half == nil {
 			return refuse(CodeNotConfirmed, 14, "this lot asks for the confirmation together with the bid")
 		}
-		if len(a.sub.Ticket) > seal.MaxTicket {
+		if len(sub.Ticket) > seal.MaxTicket {
 			return refuse(CodeOversize, 14, "a ticket has at most %d bytes", seal.MaxTicket)
 		}
-		if len(a.sub.Ticket) > 0 {
-			a.items = append(a.items, Item{ItemTicket, id[:], a.sub.Ticket})
+		if len(sub.Ticket) > 0 {
+			d.items = append(d.items, Item{ItemTicket, id[:], sub.Ticket})
 		}
 	case *ConfirmBody:
-		return r.confirmed(a, b)
+		return r.confirmed(d, b, sub.Half)
 	}
 	return nil
 }
@@ -216,136 +305,35 @@ func (r *Room) sectionsComplete(h *seal.Header) error {
 }
 
 // confirmed checks kB against the bid and keeps kA off the log.
-func (r *Room) confirmed(a *arrival, b *ConfirmBody) error {
+func (r *Room) confirmed(d *decision, b *ConfirmBody, half *[32]byte) error {
 	r.mu.RLock()
 	bid := r.state.Bid(b.Bid)
 	r.mu.RUnlock()
 	if bid == nil {
 		return refuse(CodeUnknownBid, 19, "there is no bid %s", b.Bid)
 	}
-	if a.sub.Half == nil {
+	if half == nil {
 		return refuse(CodeHalf, 19, "a confirmation brings the bid's secret half")
 	}
-	kF, kA, err := bid.Header.Confirm(*a.sub.Half)
+	kF, kA, err := bid.Header.Confirm(*half)
 	if err != nil || kF != b.FormHalf {
 		return refuse(CodeHalf, 19, "the half does not fit bid %s", b.Bid)
 	}
-	a.items = append(a.items, Item{ItemHalf, b.Bid[:], kA[:]})
+	d.items = append(d.items, Item{ItemHalf, b.Bid[:], kA[:]})
 	return nil
 }
 
-// decideEarly makes the confirmation that comes with a bid.
-func (r *Room) decideEarly(bid, a *arrival) {
-	err := bid.err
-	if err == nil {
-		err = r.readEarly(bid, a)
-	}
-	r.inbox.Lock()
-	defer r.inbox.Unlock()
-	if err != nil && bid.err == nil {
-		bid.err = err
-	}
-	a.err, a.decided = err, true
-}
-
-func (r *Room) readEarly(bid, a *arrival) error {
-	h := bid.record.Content.(*BidBody).Header
+// readEarly makes the confirmation that comes with a bid.
+func (r *Room) readEarly(h *seal.Header, sub *Submission, at Instant) (d decision, err error) {
 	id := h.ID()
 	if r.params.Terms.Early == EarlyNo {
-		return refuse(CodeEarly, 19, "confirmations begin with the opening")
+		return d, refuse(CodeEarly, 19, "confirmations begin with the opening")
 	}
-	kF, kA, err := h.Confirm(*bid.sub.Half)
+	kF, kA, err := h.Confirm(*sub.Half)
 	if err != nil {
-		return refuse(CodeHalf, 19, "the half does not fit the bid")
+		return d, refuse(CodeHalf, 19, "the half does not fit the bid")
 	}
-	body, err := MarshalBody(r.anchor, &ConfirmBody{Bid: id, FormHalf: kF})
-	if err != nil {
-		return err
-	}
-	e := &Entry{Kind: KindConfirm, Time: a.time, Body: body}
-	a.items = []Item{{ItemHalf, id[:], kA[:]}}
-	a.record, err = Decode(r.anchor, e, r.sched.Tick(int64(a.time)), 0, nil)
-	return err
-}
-
-// own queues records of the server's own, together in one tick. after is told each one's result; it may be nil.
-func (r *Room) own(after func(error), bodies ...Body) error {
-	var list []*arrival
-	for range bodies {
-		list = append(list, &arrival{own: true, after: after, done: make(chan answer, 1)})
-	}
-	if err := r.arriveTogether(list); err != nil {
-		return err
-	}
-	for i, b := range bodies {
-		if err := r.fill(list[i], b); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// arriveTogether gives all of them times in one tick.
-func (r *Room) arriveTogether(list []*arrival) error {
-	r.inbox.Lock()
-	defer r.inbox.Unlock()
-	if r.inbox.closed != nil {
-		return r.inbox.closed
-	}
-	first := max(r.now(), r.inbox.last+1)
-	if end := Instant(r.sched.End(r.sched.Tick(int64(first)))); first+Instant(len(list)) > end {
-		first = end
-	}
-	for i, a := range list {
-		a.time = first + Instant(i)
-		r.inbox.last = a.time
-	}
-	r.inbox.pending = append(r.inbox.pending, list...)
-	return nil
-}
-
-// fill makes the record of an arrival of the server's own. FREEZE is made when its tick is sealed: what it lists may
-// change until then.
-func (r *Room) fill(a *arrival, b Body) error {
-	var rec *Record
-	var err error
-	if b.Kind() == KindFreeze {
-		a.late = b
-	} else {
-		rec, err = r.ownRecord(a.time, b)
-	}
-	r.inbox.Lock()
-	defer r.inbox.Unlock()
-	a.record, a.err, a.decided = rec, err, true
-	return err
-}
-
-func (r *Room) ownRecord(at Instant, b Body) (*Record, error) {
-	body, err := MarshalBody(r.anchor, b)
-	if err != nil {
-		return nil, err
-	}
-	return Decode(r.anchor, &Entry{Kind: b.Kind(), Time: at, Body: body}, r.sched.Tick(int64(at)), 0, nil)
-}
-
-// fillNow makes FREEZE from the state as it is. r.mu is held.
-func (r *Room) fillNow(a *arrival) (err error) {
-	a.record, err = r.ownRecord(a.time, &FreezeBody{Bids: r.state.FreezeList(r.lost)})
-	return err
-}
-
-// refusal turns an error into what the submitter gets: a signed statement about the bytes that were refused.
-func (r *Room) refusal(sub Submission, err error) error {
-	var ref *Refusal
-	if !errors.As(err, &ref) {
-		return err
-	}
-	zh, en := ref.Code.Text()
-	st := Statement{Label: StatementRefusal, Anchor: r.anchor, Time: r.now(), Digest: sm.Sum(sub.Body),
-		Text: cleanText(fmt.Sprintf("%s: %s %s (%s)", ref.Code, zh, en, ref.Detail))}
-	signed, err := SignStatement(st, r.parts.Signer)
-	if err != nil {
-		return fmt.Errorf("signing a refusal: %w", err)
-	}
-	return &SignedRefusal{ref, signed}
+	d.record, err = r.ownRecord(at, &ConfirmBody{Bid: id, FormHalf: kF}, nil)
+	d.items = []Item{{ItemHalf, id[:], kA[:]}}
+	return d, err
 }

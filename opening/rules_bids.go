@@ -3,7 +3,6 @@ package opening
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 
 	"kaibiao/crypto/cert"
@@ -27,7 +26,11 @@ func (s *State) firm(r *Record, c *cert.Certificate) (usci string, err error) {
 	if err := c.MaySign(); err != nil {
 		return "", refuse(CodeKeyUsage, 5, "%v", err)
 	}
-	_, err = s.Trust.CheckEvidence(c, r.Time.Time(), s.evidence(r), func(h sm.Hash) bool { return s.distrusted[h] })
+	distrusted := func(h sm.Hash) bool { return s.distrusted[h] }
+	_, err = s.Trust.Chain(c, r.Time.Time(), distrusted) // before evidence is read, which may be long
+	if err == nil && !s.unproven {
+		_, err = s.Trust.CheckEvidence(c, r.Time.Time(), s.evidence(r), distrusted)
+	}
 	if err != nil {
 		return "", refuse(certCode(err), 5, "certificate of %s: %v", c.Subject(), err)
 	}
@@ -38,17 +41,9 @@ func (s *State) firm(r *Record, c *cert.Certificate) (usci string, err error) {
 	return usci, nil
 }
 
-// evidence reads the revocation evidence of an entry once for all entries that name the same pieces.
+// evidence is the revocation evidence of an entry.
 func (s *State) evidence(r *Record) *cert.Evidence {
-	key := fmt.Sprintf("%x", r.Entry.Evidence)
-	e := s.read[key]
-	if e == nil {
-		e = cert.ReadEvidence(slices.DeleteFunc(slices.Clone(r.Proofs), func(b []byte) bool { return b == nil }))
-		if !slices.ContainsFunc(r.Proofs, func(b []byte) bool { return b == nil }) {
-			s.read[key] = e
-		}
-	}
-	return e
+	return s.shelf.Evidence(r.Entry.Evidence, func(i int) []byte { return r.Proofs[i] })
 }
 
 func certCode(err error) Code {
@@ -104,10 +99,11 @@ func (b *BidBody) apply(s *State, r *Record) error {
 	case old != nil && h.Replaces != old.ID:
 		return refuse(CodeReplaces, 14, "the firm's standing bid is %s, the header names %s", old.ID, h.Replaces)
 	}
+	bid := &Bid{ID: id, Header: h, Certificate: c, USCI: usci, Time: r.Time, Tick: r.Tick, Signature: r.Signatures[0]}
 	if old != nil {
 		old.Replaced = true
+		bid.Checkins = slices.Clone(old.Checkins) // a check-in counts for later replacements too
 	}
-	bid := &Bid{ID: id, Header: h, Certificate: c, USCI: usci, Time: r.Time, Tick: r.Tick, Signature: r.Signatures[0]}
 	s.Bids = append(s.Bids, bid)
 	s.byID[id] = bid
 	s.standing[usci] = bid
@@ -122,7 +118,7 @@ func (s *State) Fits(h *seal.Header, signatureLen int) error {
 		return refuse(CodeShares, 14, "%d shares, there are %d custodians", len(h.Shares), t.N)
 	}
 	if int64(len(h.Sections)) > t.MaxSections {
-		return refuse(CodeOversize, 14, "%d sections, at most %d are allowed", len(h.Sections), t.MaxSections)
+		return refuse(CodeSections, 14, "%d sections, at most %d are allowed", len(h.Sections), t.MaxSections)
 	}
 	for i, sec := range h.Sections {
 		want := seal.KindFile

@@ -50,16 +50,14 @@ func (b *ExtendBody) apply(s *State, r *Record) error {
 	if err := s.signedBy(r, false); err != nil {
 		return err
 	}
-	t := &s.Params.Terms
 	switch {
 	case b.Close <= s.Close || b.Open < s.Open:
 		return refuse(CodeRule, 16, "times move later only: the deadline is %s, the opening %s", s.Close, s.Open)
 	case b.Close > b.Open:
 		return refuse(CodeRule, 16, "the deadline must not be after the opening")
-	case (b.Close-t.FineFrom)%(Instant(t.Fine)*Second) != 0:
-		return refuse(CodeRule, 16, "the deadline must lie a multiple of %d s after %s", t.Fine, t.FineFrom)
-	case s.schedule.Tick(int64(b.Close)) > maxTicks:
-		return refuse(CodeRule, 16, "the lot would have more than %d ticks", maxTicks)
+	}
+	if err := s.schedule.CheckClose(int64(b.Close)); err != nil {
+		return refuse(CodeRule, 16, "the deadline cannot be %s: %v", b.Close, err)
 	}
 	s.Close, s.Open = b.Close, b.Open
 	return nil
@@ -104,7 +102,7 @@ func (b *OpenBody) apply(s *State, r *Record) error {
 	}
 	s.Stage = Confirming
 	s.OpenedAt = r.Time
-	s.WindowEnd = r.Time + Instant(s.Params.Terms.Window)*Second
+	s.WindowEnd = r.Time.plus(s.Params.Terms.Window)
 	return nil
 }
 
@@ -180,16 +178,32 @@ func (b *FreezeBody) apply(s *State, r *Record) error {
 }
 
 func (b *ReleaseBody) apply(s *State, r *Record) error {
-	t := &s.Params.Terms
 	switch {
 	case s.Stage == Recorded && !s.RecordFailed:
 		return refuse(CodeStage, 28, "the lot is recorded")
+	case slices.ContainsFunc(s.Releases, func(o *ReleaseBody) bool { return o.Custodian == b.Custodian }):
+		return refuse(CodeDuplicate, 22, "custodian %d has released already", b.Custodian)
+	}
+	if err := s.checkRelease(b, r); err != nil {
+		return err
+	}
+	s.Releases = append(s.Releases, b)
+	if len(s.Releases) == s.Params.Terms.T {
+		s.Stage, s.Record, s.RecordFailed = Opening, nil, false
+	}
+	return nil
+}
+
+// checkRelease judges a release by itself and by the log that it relies on (V22), wherever it was published.
+func (s *State) checkRelease(b *ReleaseBody, r *Record) error {
+	t := &s.Params.Terms
+	switch {
+	case s.frozen == nil:
+		return refuse(CodeStage, 22, "the log has no FREEZE that it could rely on")
 	case b.Custodian < 1 || b.Custodian > t.N:
 		return refuse(CodeRule, 22, "there is no custodian %d", b.Custodian)
 	case len(r.Signers) != 1 || string(r.Signers[0].Raw) != string(t.Custodians[b.Custodian-1].Certificate):
 		return refuse(CodeSigner, 22, "a release of custodian %d is signed by its certificate in the Terms", b.Custodian)
-	case slices.ContainsFunc(s.Releases, func(o *ReleaseBody) bool { return o.Custodian == b.Custodian }):
-		return refuse(CodeDuplicate, 22, "custodian %d has released already", b.Custodian)
 	case b.Size < 0 || uint64(b.Size) <= s.FreezeTick:
 		return refuse(CodeRule, 22, "the checkpoint of size %d does not cover FREEZE in tick %d", b.Size, s.FreezeTick)
 	}
@@ -205,10 +219,6 @@ func (b *ReleaseBody) apply(s *State, r *Record) error {
 		if n := s.log.Cosigned(uint64(b.Size), root); n < t.W {
 			return refuse(CodeRule, 22, "the checkpoint of size %d has %d of %d cosignatures", b.Size, n, t.W)
 		}
-	}
-	s.Releases = append(s.Releases, b)
-	if len(s.Releases) == t.T {
-		s.Stage, s.Record, s.RecordFailed = Opening, nil, false
 	}
 	return nil
 }

@@ -105,11 +105,8 @@ func (b *SignBody) apply(s *State, r *Record) error {
 			return err
 		}
 		bid := s.standing[usci]
-		if bid == nil {
-			return refuse(CodeSigner, 13, "%s has no bid in this opening", c.Name())
-		}
-		if _, in := s.frozen[bid.ID]; s.frozen != nil && !in {
-			return refuse(CodeSigner, 13, "%s has no bid in this opening", c.Name())
+		if s.frozen == nil || bid == nil {
+			return refuse(CodeSigner, 13, "%s has no bid of FREEZE", c.Name())
 		}
 		sig.USCI = usci
 	}
@@ -150,7 +147,7 @@ func (b *PhaseBody) apply(s *State, r *Record) error {
 		return refuse(CodeRule, 13, "the phase %q begins when all forms are opened", b.Phase)
 	case b.Act == PhasePause && p.Paused, b.Act == PhaseResume && !p.Paused:
 		return refuse(CodeRule, 13, "the phase %q is paused already, or is not paused", b.Phase)
-	case b.Act == PhaseEnd && p.Ran(r.Time) < Instant(p.Phase.Seconds)*Second && !s.allSigned(p):
+	case b.Act == PhaseEnd && p.Ran(r.Time) < Instant(0).plus(p.Phase.Seconds) && !s.allSigned(p):
 		return refuse(CodeEarly, 13, "the phase %q has run %d of its %d s and not every bidder has signed", b.Phase, p.Ran(r.Time)/Second, p.Phase.Seconds)
 	}
 	switch b.Act {
@@ -258,6 +255,9 @@ func (b *RecordBody) apply(s *State, r *Record) error {
 	for _, f := range b.Files {
 		if _, twice := names[f.Name]; twice {
 			return refuse(CodeRule, 27, "the record names the file %q twice", f.Name)
+		}
+		if err := CheckRecordName(f.Name); err != nil {
+			return refuse(CodeRule, 27, "a file of the record: %v", err)
 		}
 		names[f.Name] = f.Digest
 	}

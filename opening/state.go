@@ -127,9 +127,10 @@ type State struct {
 	opened     int
 	openedTick uint64
 	tick       uint64
-	slots      map[uint16]bool           // of tick
-	objections map[string]int            // a firm's
-	read       map[string]*cert.Evidence // by the digests of its pieces
+	slots      map[uint16]bool // of tick
+	objections map[string]int  // a firm's
+	shelf      *cert.Shelf     // revocation evidence that was read
+	unproven   bool            // judge chains without revocation evidence: the verifier has said that it is missing
 }
 
 // NewState returns the state of a lot before its first entry. Params and trust file must have passed [Params.Check].
@@ -140,7 +141,7 @@ func NewState(p *Params, trust *cert.Trust, log LogView) *State {
 		Stage: Draft, Close: t.Close, Open: t.Open, schedule: t.Schedule(),
 		DrawResults: map[string][]string{}, Findings: map[string]*FindingBody{},
 		byID: map[BidID]*Bid{}, standing: map[string]*Bid{}, bodies: map[sm.Hash]Kind{},
-		distrusted: map[sm.Hash]bool{}, slots: map[uint16]bool{}, objections: map[string]int{}, read: map[string]*cert.Evidence{},
+		distrusted: map[sm.Hash]bool{}, slots: map[uint16]bool{}, objections: map[string]int{}, shelf: &cert.Shelf{},
 	}
 	for _, ph := range t.Phases {
 		s.Phases = append(s.Phases, PhaseRun{Phase: ph})
@@ -239,15 +240,16 @@ func (s *State) stageAllows(r *Record) error {
 	if r.Kind != KindParams && stage == Draft {
 		return refuse(CodeEarly, 13, "the lot starts at %s", s.Params.Terms.Start)
 	}
+	bids := r.Kind == KindBid || r.Kind == KindWithdraw
 	if stage == Accepting && r.Kind != KindClose && r.Time >= s.Close {
-		if r.Kind == KindBid || r.Kind == KindWithdraw {
-			return refuse(CodeLate, 13, "the deadline was %s, it arrived at %s", s.Close, r.Time)
+		if bids {
+			return refuse(CodeLate, 17, "the deadline was %s, it arrived at %s", s.Close, r.Time)
 		}
 		return refuse(CodeStage, 17, "CLOSE has to come first at %s", s.Close)
 	}
 	if !slices.Contains(allowedIn[r.Kind], stage) {
-		if (r.Kind == KindBid || r.Kind == KindWithdraw) && stage != Draft {
-			return refuse(CodeLate, 13, "the deadline was %s, it arrived at %s", s.Close, r.Time)
+		if bids && r.Time >= s.Close {
+			return refuse(CodeLate, 17, "the deadline was %s, it arrived at %s", s.Close, r.Time)
 		}
 		check := 13
 		if stage == Recorded {

@@ -3,6 +3,7 @@ package opening
 import (
 	"encoding/binary"
 	"strings"
+	"unicode/utf8"
 
 	"kaibiao/crypto/der"
 )
@@ -19,11 +20,17 @@ func cleanText(s string) string {
 
 func writeInstant(i Instant) []byte { return binary.BigEndian.AppendUint64(nil, uint64(i)) }
 
-func readInstant(b []byte) Instant {
-	if len(b) != 8 {
-		return 0
+func readInstant(b []byte) Instant { return Instant(binary.BigEndian.Uint64(b)) }
+
+// clip cuts a text of untrusted length at a character.
+func clip(s string, max int) string {
+	if len(s) <= max {
+		return s
 	}
-	return Instant(binary.BigEndian.Uint64(b))
+	for max > 0 && !utf8.RuneStart(s[max]) {
+		max--
+	}
+	return s[:max] + "..."
 }
 
 func cloneMap[K comparable, V any](m map[K]V) map[K]V {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/seal"
@@ -38,8 +39,8 @@ var checks = []check{
 	{5, "证书链、用途、有效期与吊销状态（按记录时间）", "chains, key use, validity, revocation at the entry's time", false, nil},
 	{6, "时间严格递增、时间格与位置", "times increase, tick and slot", false, nil},
 	{7, "由盲化密钥与记录重算每个时间格", "every tick recomputed from K and entries", false, (*verification).checkTicks},
-	{8, "检查点：日志签名与来源", "checkpoints: log signature, origin", false, (*verification).checkNotes},
-	{9, "托管人联签，同一大小只有一个根", "cosignatures, one root per size", false, (*verification).checkCosignatures},
+	{8, "检查点：日志签名与来源", "checkpoints: log signature, origin", false, nil},
+	{9, "托管人联签，同一大小只有一个根", "cosignatures, one root per size", false, (*verification).checkSizes},
 	{10, "时间戳令牌", "time-stamp tokens", false, (*verification).checkTokens},
 	{11, "截标、冻结、归档、终止均有足够联签", "cosigned: CLOSE, FREEZE, RECORD, ABORT", false, (*verification).checkCovered},
 	{12, "按时递交的见证时间", "bids on time, as witnessed", false, (*verification).checkOnTime},
@@ -63,6 +64,9 @@ var checks = []check{
 	{30, "附件密文、承诺、数据块与长度", "attached files: roots, commitment, chunks, lengths", true, (*verification).checkFiles},
 }
 
+// ground is how many checks come before the log is looked at.
+const ground = 3
+
 // verification is a run of the verifier.
 type verification struct {
 	bundle *Bundle
@@ -70,27 +74,39 @@ type verification struct {
 	beside Beside
 	report *Report
 	result map[int]*CheckResult
+	ran    bool // the checks beyond the ground
 
-	params    *Params
-	trust     *cert.Trust
-	key       tlog.Key
-	entries   []tlog.Entry
-	notes     []*tlog.Note
-	log       *tlog.Log
-	witnessed map[uint64][]tlog.Cosignature // by size
+	params  *Params
+	trust   *cert.Trust
+	key     tlog.Key
+	entries []tlog.Entry
+	notes   []checkedNote
+	log     *tlog.Log
+	seen    witnesses
+	pieces  map[sm.Hash][]byte // evidence that was read; nil for what is not there or has another digest
+	shelf   *cert.Shelf
+
 	state     *State
 	records   []*Record
-	used      map[sm.Hash]bool // evidence that entries name
-	recordRaw []byte           // record.json as it must be, made just before RECORD
+	confirms  []confirmed
+	recordRaw []byte // record.json as it must be, made just before the RECORD in force
+	unlocked  map[BidID]lockKey
 	judged    map[BidID]OpenedForm
+	halves    map[BidID]seal.FileHalf // nil until read
+}
+
+// confirmed is a confirmation in the window, with the end then in force.
+type confirmed struct {
+	record *Record
+	end    Instant
 }
 
 // Verify checks a bundle against the anchor that the tender notice prints. It needs no network and no key, and reports
-// every failure it can reach. Only an error that leaves nothing to check ends it early.
+// every failure it can reach. Only an error that leaves nothing to check ends it early. Its memory and time are bounded by
+// the bundle's size, [MaxEntries], and the log's length, [tlog.MaxSize].
 func Verify(b *Bundle, anchor sm.Hash, beside Beside) *Report {
-	v := &verification{bundle: b, anchor: anchor, beside: beside, result: map[int]*CheckResult{}, used: map[sm.Hash]bool{},
-		witnessed: map[uint64][]tlog.Cosignature{}, judged: map[BidID]OpenedForm{},
-		report: &Report{Anchor: hex.EncodeToString(anchor[:]), Warnings: []string{}, Failures: []Issue{}, Missing: []Issue{}, Notices: []Issue{}, Bids: []BidReport{}}}
+	v := &verification{bundle: b, anchor: anchor, beside: beside, result: map[int]*CheckResult{}, pieces: map[sm.Hash][]byte{},
+		shelf: &cert.Shelf{}, unlocked: map[BidID]lockKey{}, judged: map[BidID]OpenedForm{}, report: newReport(anchor)}
 	for _, c := range checks {
 		v.result[c.number] = &CheckResult{Number: c.number, Name: c.en, NameZH: c.zh, Status: Passed}
 	}
@@ -100,19 +116,29 @@ func Verify(b *Bundle, anchor sm.Hash, beside Beside) *Report {
 		v.report.Conclusion = Unreadable
 		return v.report
 	}
-	for _, c := range checks {
-		if c.auditors && !b.Has(memberHalves) {
-			v.result[c.number].Status = NotCovered
-			continue
-		}
-		if c.run != nil {
-			c.run(v)
-		}
+	v.run(checks[:ground])
+	if v.prepare() {
+		v.ran = true
+		v.run(checks[ground:])
+		v.reportBids()
 	}
-	v.reportBids()
 	v.conclude()
 	return v.report
 }
+
+func (v *verification) run(list []check) {
+	for _, c := range list {
+		switch {
+		case c.auditors && !v.auditors():
+			v.result[c.number].Status = NotCovered
+		case c.run != nil:
+			c.run(v)
+		}
+	}
+}
+
+// auditors reports whether the bundle is an auditor's.
+func (v *verification) auditors() bool { return v.bundle.Has(memberHalves) }
 
 // VerifyFile is [Verify] of the size bytes of src; what is no bundle gives a report that says so.
 func VerifyFile(src io.ReaderAt, size int64, anchor sm.Hash, beside Beside) *Report {
@@ -149,30 +175,30 @@ func (v *verification) load() error {
 	if err := v.bundle.Entries(func(e tlog.Entry) error { v.entries = append(v.entries, e); return nil }); err != nil {
 		return err
 	}
-	if v.notes, err = v.bundle.Notes(); err != nil {
-		return err
+	notes, err := v.bundle.Notes()
+	for _, n := range notes {
+		v.notes = append(v.notes, checkedNote{Note: n})
 	}
-	return v.buildLog()
+	return err
 }
 
-// buildLog recomputes the log up to the largest size that anything speaks of.
-func (v *verification) buildLog() error {
-	size := v.notes[len(v.notes)-1].Size
-	for _, n := range v.notes {
-		size = max(size, n.Size)
-	}
-	for _, text := range v.beside.Receipts {
-		if r, err := ParseReceipt(text); err == nil && r.Note.Origin == tlog.Origin(v.params.Hash()) {
-			size = max(size, r.Note.Size)
+// prepare reads the checkpoints and recomputes the log, and reports whether there is anything to go on with: a division
+// by a hostile schedule must not be tried.
+func (v *verification) prepare() bool {
+	if err := v.params.sound(); err != nil {
+		if v.result[3].Status != Failed {
+			v.fail(3, memberParams, "%v", err)
 		}
+		return false
 	}
-	if n := len(v.entries); n > 0 && v.entries[n-1].Tick >= size {
-		v.missing(11, fmt.Sprintf("entry %d", n-1), "no checkpoint covers tick %d", v.entries[n-1].Tick)
-		size = v.entries[n-1].Tick + 1
+	v.readNotes()
+	if err := v.buildLog(); err != nil {
+		v.fail(7, memberEntries, "%v", err)
+		return false
 	}
-	var err error
-	v.log, err = tlog.Build(v.key, v.entries, size)
-	return err
+	v.compareRoots()
+	v.seen = newWitnesses(v.notes)
+	return true
 }
 
 func (v *verification) fail(check int, place, format string, args ...any) {
@@ -207,32 +233,50 @@ func (v *verification) refused(place string, err error) {
 // conclude weighs what was found.
 func (v *verification) conclude() {
 	for _, c := range checks {
-		v.report.Checks = append(v.report.Checks, *v.result[c.number])
+		res := v.result[c.number]
+		if res.Status == Passed && res.Checked == 0 {
+			res.Status = Nothing
+			if !v.ran {
+				res.Status = NotCovered
+			}
+		}
+		v.report.Checks = append(v.report.Checks, *res)
 	}
 	switch {
 	case len(v.report.Failures) > 0:
 		v.report.Conclusion = Invalid
-	case v.state != nil && v.state.Stage == Aborted && len(v.report.Missing) == 0:
+	case v.state == nil || slices.ContainsFunc(v.report.Missing, func(i Issue) bool { return i.Check < firstAuditors }):
+		v.report.Conclusion = Incomplete
+	case v.state.Stage == Aborted:
 		v.report.Conclusion = AbortedLot
-	case len(v.report.Missing) > 0 || v.state == nil || len(v.state.Bids) == 0:
+	case len(v.state.Bids) == 0 || !v.opened():
 		v.report.Conclusion = Incomplete
 	default:
 		v.report.Conclusion = Valid
 	}
 	v.report.State, v.report.Records = v.state, v.records
 	for _, n := range v.notes {
-		if n.Origin == tlog.Origin(v.params.Hash()) {
-			v.report.Checkpoints = append(v.report.Checkpoints, CosignedCheckpoint{n.Tree, v.witnessed[n.Size]})
+		if n.good {
+			v.report.Checkpoints = append(v.report.Checkpoints, CosignedCheckpoint{n.Tree, n.cosigned})
 		}
 	}
 }
+
+// firstAuditors is the first check that needs an auditor's bundle. What is missing for those leaves a bundle complete: lost
+// files have a verdict of their own.
+const firstAuditors = 29
 
 // RootAt implements [LogView].
 func (v *verification) RootAt(size uint64) (sm.Hash, error) { return v.log.RootAt(size) }
 
 // Cosigned implements [LogView].
-func (v *verification) Cosigned(size uint64, _ sm.Hash) int {
-	return len(tlog.Earliest(v.witnessed[size]))
+func (v *verification) Cosigned(size uint64, root sm.Hash) int {
+	for _, n := range v.notes {
+		if n.good && n.Size == size && n.Root == root {
+			return len(tlog.Earliest(n.cosigned))
+		}
+	}
+	return 0
 }
 
 func (v *verification) checkArchive() {
@@ -259,10 +303,14 @@ func (v *verification) checkAnchor() {
 
 func (v *verification) checkParams() {
 	v.count(3)
-	if err := v.params.Check(v.trust, v.beside.Insecure); err != nil {
+	t := &v.params.Terms
+	err := t.check(v.beside.Insecure) // an unknown draw rule is no fault: V26 says that it could not be checked
+	if err == nil {
+		err = v.params.checkSigned(v.trust)
+	}
+	if err != nil {
 		v.fail(3, memberParams, "%v", err)
 	}
-	t := &v.params.Terms
 	if t.T < 2 || 2*t.T-1 > t.N {
 		v.report.Warnings = append(v.report.Warnings, "不安全：托管人过少，一人即可提前开启全部投标 / INSECURE: too few custodians, one alone can open every bid early")
 	}
@@ -275,95 +323,4 @@ func (v *verification) checkParams() {
 	if t.Open > t.Close {
 		v.notice(3, memberParams, "the opening is later than the deadline, as the Terms say")
 	}
-}
-
-// evidence returns a piece by its digest.
-func (v *verification) evidence(h sm.Hash) []byte {
-	v.used[h] = true
-	b, err := v.bundle.Bytes(memberEvidence+hex.EncodeToString(h[:]), MaxCRL)
-	if err != nil {
-		return nil
-	}
-	return b
-}
-
-// checkReplay runs the rule book over the entries (V4 to V6, V13 to V17, V19, V20, V22, V26, V28).
-func (v *verification) checkReplay() {
-	v.state = NewState(v.params, v.trust, v)
-	for i, te := range v.entries {
-		place := fmt.Sprintf("entry %d (tick %d, slot %d)", i, te.Tick, te.Slot)
-		e, err := ParseEntry(te.DER)
-		if err != nil {
-			v.fail(4, place, "%v", err)
-			continue
-		}
-		place = fmt.Sprintf("entry %d (%s, tick %d, slot %d, %s)", i, e.Kind, te.Tick, te.Slot, e.Time)
-		for _, n := range []int{4, 5, 6, 13} {
-			v.count(n)
-		}
-		rec, err := Decode(v.anchorOfParams(), e, te.Tick, te.Slot, v.evidence)
-		if err == nil {
-			v.beforeRecord(rec)
-			err = v.state.Apply(rec)
-		}
-		if err != nil {
-			v.refused(place, err)
-			continue
-		}
-		v.countKind(rec)
-		v.records = append(v.records, rec)
-	}
-	if len(v.records) == 0 || v.records[0].Kind != KindParams {
-		v.fail(13, memberEntries, "the log does not begin with the Params")
-	}
-}
-
-// anchorOfParams is the hash that entries must name: that of the bundle's own Params, so that another anchor is one
-// failure (V2) and not one of every entry.
-func (v *verification) anchorOfParams() sm.Hash { return v.params.Hash() }
-
-// kindChecks are the checks, besides those of every entry, that judge a kind while it is replayed.
-var kindChecks = map[Kind][]int{KindBid: {14, 15, 17}, KindWithdraw: {14}, KindExtend: {16}, KindClose: {17},
-	KindConfirm: {19}, KindFreeze: {20}, KindRelease: {22}}
-
-func (v *verification) countKind(r *Record) {
-	for _, n := range kindChecks[r.Kind] {
-		v.count(n)
-	}
-}
-
-// beforeRecord makes record.json from the state that RECORD archives.
-func (v *verification) beforeRecord(r *Record) {
-	if r.Kind == KindRecord {
-		v.recordRaw = MakeRecordJSON(v.state, v.forms())
-	}
-}
-
-// forms opens the forms of the bids in FREEZE once.
-func (v *verification) forms() map[BidID]*seal.Form {
-	out := map[BidID]*seal.Form{}
-	for _, f := range v.state.Frozen {
-		out[f.Bid] = v.judge(v.state.Bid(f.Bid)).Form
-	}
-	return out
-}
-
-// judge returns the form verdict of a bid as recomputed.
-func (v *verification) judge(b *Bid) OpenedForm {
-	if o, ok := v.judged[b.ID]; ok {
-		return o
-	}
-	var src SectionSource
-	if s := v.bundle.Section(b.ID, 0); s != nil {
-		src = s
-	}
-	o, err := v.state.JudgeForm(b, src)
-	if err != nil {
-		o.Verdict = VerdictPending
-		return o
-	}
-	if len(v.state.Releases) >= v.params.Terms.T {
-		v.judged[b.ID] = o
-	}
-	return o
 }

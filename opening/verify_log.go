@@ -1,171 +1,73 @@
 package opening
 
 import (
-	"encoding/asn1"
-	"encoding/hex"
+	"cmp"
 	"fmt"
+	"io"
 	"slices"
-	"strings"
-	"time"
+	"sort"
 
-	"kaibiao/crypto/cert"
-	"kaibiao/crypto/der"
+	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
-	"kaibiao/timestamp"
 	"kaibiao/timestamp/tlog"
 )
 
-// witnessBound is how much later than a time the t-th custodian's clock may be for that time to count as witnessed.
-const witnessBound = 60 * Second
+// witnessBound is how much later than a time the t-th custodian's clock may be for that time to count as witnessed, seconds.
+const witnessBound = 60
 
-// clockBound is how far honest clocks may differ.
-const clockBound = 5 * Second
-
-func notePlace(n *tlog.Note) string { return fmt.Sprintf("checkpoint of size %d", n.Size) }
-
-func (v *verification) checkTicks() {
-	v.result[7].Checked = int(v.log.Size())
-	v.report.Size = v.log.Size()
-	root := v.log.Root()
-	v.report.Root = hex.EncodeToString(root[:])
-	for _, n := range v.notes {
-		if root, err := v.log.RootAt(n.Size); err != nil || root != n.Root {
-			v.fail(7, notePlace(n), "its root is not that of the ticks recomputed from K and the entries: a leaf is unexplained")
-		}
-	}
+// witnesses tells when custodians' clocks had seen a tick: of each checkpoint, ascending, the earliest cosignature of each
+// custodian on it or on a larger one.
+type witnesses struct {
+	sizes    []uint64
+	earliest [][maxCustodians]Instant // 0 where there is none
+	full     []int                    // custodians on one checkpoint of this size or a larger one, the most
 }
 
-func (v *verification) checkNotes() {
-	last := uint64(0)
-	for _, n := range v.notes {
-		v.count(8)
-		if n.Origin != tlog.Origin(v.params.Hash()) {
-			v.fail(8, notePlace(n), "its origin is another lot's")
-			continue
-		}
-		if n.Size < last {
-			v.fail(8, notePlace(n), "the checkpoints are not in ascending order")
-		}
-		last = n.Size
-		got, err := n.Verify(v.params.Terms.LogKey, v.params.V())
-		if err != nil {
-			v.fail(8, notePlace(n), "%v", err)
-			continue
-		}
-		v.witnessed[n.Size] = append(v.witnessed[n.Size], got.Cosignatures...)
-		if len(got.Unknown) > 0 {
-			v.notice(8, notePlace(n), "%d signatures of keys that are none of the lot's", len(got.Unknown))
-		}
-	}
-}
+const maxCustodians = 15
 
-func (v *verification) checkCosignatures() {
-	for i, n := range v.notes {
-		v.result[9].Checked += len(v.witnessed[n.Size])
-		if i > 0 && v.notes[i-1].Size == n.Size {
-			v.fail(9, notePlace(n), "there are two checkpoints of this size")
-		}
-	}
-}
-
-func (v *verification) checkTokens() {
-	evidence := v.tokenEvidence()
-	for _, m := range v.bundle.Members {
-		if strings.HasPrefix(m.Name, memberTokens) {
-			v.count(10)
-			if err := v.checkToken(m.Name, evidence); err != nil {
-				v.fail(10, m.Name, "%v", err)
+func newWitnesses(notes []checkedNote) witnesses {
+	good := slices.DeleteFunc(slices.Clone(notes), func(n checkedNote) bool { return !n.good })
+	slices.SortStableFunc(good, func(a, b checkedNote) int { return cmp.Compare(a.Size, b.Size) })
+	w := witnesses{make([]uint64, len(good)), make([][maxCustodians]Instant, len(good)), make([]int, len(good))}
+	var first [maxCustodians]Instant
+	most := 0
+	for i := len(good) - 1; i >= 0; i-- {
+		own := tlog.Earliest(good[i].cosigned)
+		for _, c := range own {
+			if at := &first[c.Custodian-1]; *at == 0 || Instant(c.Seconds)*Second < *at {
+				*at = Instant(c.Seconds) * Second
 			}
 		}
+		most = max(most, len(own))
+		w.sizes[i], w.earliest[i], w.full[i] = good[i].Size, first, most
 	}
-	if len(v.params.Terms.TSAs) > 0 && v.result[10].Checked == 0 {
-		v.notice(10, memberTokens, "the Terms name time-stamp authorities, the bundle holds no token")
-	}
-	if !slices.ContainsFunc(v.params.Terms.TSAs, func(t TSARoot) bool { return !t.OperatorsOwn }) {
-		v.notice(10, memberTokens, "only the operator's own authority stamps: its tokens prove nothing against the operator")
-	}
+	return w
 }
 
-// tokenEvidence reads the evidence of the bundle: what no entry names is there for tokens.
-func (v *verification) tokenEvidence() *cert.Evidence {
-	var pieces [][]byte
-	for _, m := range v.bundle.Members {
-		if strings.HasPrefix(m.Name, memberEvidence) {
-			if b, err := v.bundle.Bytes(m.Name, MaxCRL); err == nil {
-				pieces = append(pieces, b)
-			}
-		}
-	}
-	return cert.ReadEvidence(pieces)
-}
-
-func (v *verification) checkToken(member string, evidence *cert.Evidence) error {
-	_, size, n, _, _ := memberRank(member)
-	if n < 1 || n > uint64(len(v.params.Terms.TSAs)) {
-		return fmt.Errorf("the Terms have no time-stamp authority %d", n)
-	}
-	i := slices.IndexFunc(v.notes, func(c *tlog.Note) bool { return c.Size == size })
-	if i < 0 {
-		return fmt.Errorf("there is no checkpoint of size %d", size)
-	}
-	raw, err := v.bundle.Bytes(member, MaxBody)
-	if err != nil {
-		return err
-	}
-	tok, err := timestamp.ParseToken(raw)
-	if err != nil {
-		return err
-	}
-	tsa, err := v.params.Terms.TSAs[n-1].TSA()
-	if err != nil {
-		return err
-	}
-	if err := tok.VerifyEvidence(v.notes[i].Digest(), tsa, evidence); err != nil {
-		return err
-	}
-	end := Instant(v.params.Terms.Schedule().End(size - 1)).Time()
-	if tok.Time.Add(tok.Accuracy).Before(end.Add(-5 * time.Second)) {
-		return fmt.Errorf("it says %s, before the end of its tick at %s", tok.Time, end)
-	}
-	return nil
-}
-
-// TSA returns the authority as package timestamp takes it.
-func (t TSARoot) TSA() (timestamp.TSA, error) {
-	root, err := cert.Parse(t.Root)
-	if err != nil {
-		return timestamp.TSA{}, err
-	}
-	var policy asn1.ObjectIdentifier
-	if policy, err = der.ParseOID(t.Policy); err != nil {
-		return timestamp.TSA{}, err
-	}
-	return timestamp.TSA{Root: root, Policy: policy, OperatorsOwn: t.OperatorsOwn}, nil
+// after returns the place of the first checkpoint that covers a tick.
+func (w *witnesses) after(tick uint64) (int, bool) {
+	i := sort.Search(len(w.sizes), func(i int) bool { return w.sizes[i] > tick })
+	return i, i < len(w.sizes)
 }
 
 // witness returns when the t-th custodian's clock had seen a checkpoint covering the tick; 0 if fewer than t did.
 func (v *verification) witness(tick uint64) Instant {
-	var all []tlog.Cosignature
-	for size, list := range v.witnessed {
-		if size > tick {
-			all = append(all, list...)
-		}
-	}
-	first := tlog.Earliest(all)
-	if len(first) < v.params.Terms.T {
+	i, ok := v.seen.after(tick)
+	if !ok {
 		return 0
 	}
-	return Instant(first[v.params.Terms.T-1].Seconds) * Second
+	all := slices.DeleteFunc(slices.Clone(v.seen.earliest[i][:]), func(at Instant) bool { return at == 0 })
+	slices.Sort(all)
+	if len(all) < v.params.Terms.T {
+		return 0
+	}
+	return all[v.params.Terms.T-1]
 }
 
 // covered reports whether w custodians cosigned one checkpoint covering the tick.
 func (v *verification) covered(tick uint64) bool {
-	for size, list := range v.witnessed {
-		if size > tick && len(tlog.Earliest(list)) >= v.params.Terms.W {
-			return true
-		}
-	}
-	return false
+	i, ok := v.seen.after(tick)
+	return ok && v.seen.full[i] >= v.params.Terms.W
 }
 
 // checkCovered runs before the replay: it looks at the kinds and places of the entries only.
@@ -198,8 +100,8 @@ func (v *verification) checkOnTime() {
 		switch at := v.witness(te.Tick); {
 		case at == 0:
 			v.missing(12, place, "fewer than %d custodians saw it: its time is not witnessed", v.params.Terms.T)
-		case at > closeAt+witnessBound:
-			v.notice(12, place, "time not witnessed: the %d-th custodian saw it at %s, more than %d s after the deadline", v.params.Terms.T, at, witnessBound/Second)
+		case at > closeAt.plus(witnessBound):
+			v.notice(12, place, "time not witnessed: the %d-th custodian saw it at %s, more than %d s after the deadline", v.params.Terms.T, at, witnessBound)
 		}
 	}
 }
@@ -232,7 +134,7 @@ func (v *verification) checkExtensions() {
 		if !ok {
 			continue
 		}
-		if at := v.witness(r.Tick); at == 0 || at > old+witnessBound {
+		if at := v.witness(r.Tick); at == 0 || at > old.plus(witnessBound) {
 			v.notice(16, fmt.Sprintf("extend of %s", r.Time), "not witnessed before the old deadline %s", old)
 		}
 		old = b.Close
@@ -245,7 +147,7 @@ func (v *verification) checkReceipts() {
 		place := fmt.Sprintf("receipt %d", i+1)
 		r, err := ParseReceipt(text)
 		if err == nil {
-			err = v.checkReceipt(r)
+			err = v.checkReceipt(place, r)
 		}
 		if err != nil {
 			v.fail(21, place, "%v", err)
@@ -257,13 +159,17 @@ func (v *verification) checkReceipts() {
 	}
 }
 
-func (v *verification) checkReceipt(r *Receipt) error {
+func (v *verification) checkReceipt(place string, r *Receipt) error {
 	if _, _, err := r.Verify(v.params); err != nil {
 		return err
 	}
-	root, err := v.log.RootAt(r.Note.Size)
-	if err != nil || root != r.Note.Root {
+	if r.Note.Size > v.log.Size() {
+		v.missing(21, place, "it stands on a checkpoint of size %d, this bundle ends at %d: take a later bundle", r.Note.Size, v.log.Size())
+	} else if root, err := v.log.RootAt(r.Note.Size); err != nil || root != r.Note.Root {
 		return fmt.Errorf("its checkpoint of size %d is of another history than this bundle's", r.Note.Size)
+	}
+	if r.Tick >= v.log.Size() {
+		return nil
 	}
 	if !slices.ContainsFunc(v.entries, func(e tlog.Entry) bool {
 		return e.Tick == r.Tick && e.Slot == r.Slot && string(e.DER) == string(r.Entry)
@@ -284,10 +190,30 @@ func (v *verification) checkMailbox(place string, raw []byte) {
 		v.fail(21, place, "not signed by a custodian of this lot")
 		return
 	}
-	for _, r := range v.records {
-		if b, ok := r.Content.(*RefusedBody); ok && b.Digest == st.Digest || r.BodyDigest() == st.Digest {
-			return
-		}
+	if v.answers(st) {
+		return
 	}
 	v.notice(21, place, "dispute: custodian %d says it took %x at %s for the server, the log does not answer it", j+1, st.Digest, st.Time)
+}
+
+// answers reports whether the log answers what a custodian took for the server: it holds the item, or a refusal of it. The
+// text of a statement about a lost section is its bid's id: FREEZE must not call that lost.
+func (v *verification) answers(st *Statement) bool {
+	for _, r := range v.records {
+		if b, ok := r.Content.(*RefusedBody); ok && b.Digest == st.Digest || r.BodyDigest() == st.Digest {
+			return true
+		}
+	}
+	id, err := seal.ParseBidID(st.Text)
+	b := v.state.Bid(id)
+	if err != nil || b == nil {
+		return false
+	}
+	src := v.bundle.Section(id, 0)
+	if src == nil || src.Size() > seal.MaxFormSection {
+		return false
+	}
+	h := sm.NewHash()
+	_, err = io.Copy(h, src)
+	return err == nil && sm.Hash(h.Sum(nil)) == st.Digest
 }

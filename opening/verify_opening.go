@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
@@ -34,6 +35,28 @@ func (v *verification) checkForms0() {
 		}
 		v.checkRoot(18, place, b.Header.Sections[0], src)
 	}
+	v.checkSectionMembers()
+}
+
+// checkSectionMembers makes sure that there is no section but those that this edition has: section 0 of confirmed bids
+// and, for auditors, their other ones.
+func (v *verification) checkSectionMembers() {
+	sections := map[BidID]int{}
+	for _, b := range v.confirmedBids() {
+		sections[b.ID] = 1
+		if v.auditors() {
+			sections[b.ID] = len(b.Header.Sections)
+		}
+	}
+	for _, m := range v.bundle.Members {
+		if !strings.HasPrefix(m.Name, memberBids) {
+			continue
+		}
+		_, _, i, name, _ := memberRank(m.Name)
+		if id, err := seal.ParseBidID(name); err != nil || i >= uint64(sections[id]) {
+			v.fail(18, m.Name, "a bundle of this edition has no such section")
+		}
+	}
 }
 
 func (v *verification) checkRoot(check int, place string, sec seal.Section, src SectionSource) bool {
@@ -54,18 +77,13 @@ func (v *verification) checkRoot(check int, place string, sec seal.Section, src 
 }
 
 func (v *verification) checkWindow() {
-	end := v.state.OpenedAt + Instant(v.params.Terms.Window)*Second
-	first := end
-	for _, r := range v.records {
-		switch b := r.Content.(type) {
-		case *WindowBody:
-			end = b.End
-		case *ConfirmBody:
-			if at := v.witness(r.Tick); r.Time > v.state.OpenedAt && v.state.OpenedAt != 0 && (at == 0 || at > end+witnessBound) {
-				v.notice(20, "confirm of "+r.Time.String(), "not witnessed before the window's end %s", end)
-			}
+	for _, c := range v.confirms {
+		at := v.witness(c.record.Tick)
+		if c.record.Time < c.end && (at == 0 || at > c.end.plus(witnessBound)) { // later ones came by a custodian's receipt
+			v.notice(20, "confirm of "+c.record.Time.String(), "not witnessed before the window's end %s", c.end)
 		}
 	}
+	first := v.state.OpenedAt.plus(v.params.Terms.Window)
 	if v.state.OpenedAt != 0 && v.state.WindowEnd > first {
 		v.notice(20, "window", "it was moved later by %d s in all", (v.state.WindowEnd-first)/Second)
 	}
@@ -74,6 +92,9 @@ func (v *verification) checkWindow() {
 	}
 	if v.state.OpenedAt == 0 && v.state.Stage != Aborted {
 		v.missing(13, "OPEN", "the log has none yet")
+	}
+	if v.state.Stage == Draft || v.state.Stage == Accepting {
+		v.missing(17, "CLOSE", "the log has none yet")
 	}
 }
 
@@ -89,20 +110,23 @@ func (v *verification) checkReleases() {
 	}
 }
 
-// releaseBeside checks a release that a custodian published itself: it must be well signed, and a RECORD by `fail` must
-// not have left it out.
+// releaseBeside checks a release that a custodian published itself as one in the log: a RECORD by `fail` must not have
+// left it out.
 func (v *verification) releaseBeside(raw []byte) error {
 	e, err := ParseEntry(raw)
 	if err != nil {
 		return err
 	}
-	r, err := Decode(v.params.Hash(), e, 0, 0, v.evidence)
+	r, err := decode(v.params.Hash(), e, 0, 0, v.evidence)
 	if err != nil {
 		return err
 	}
 	b, ok := r.Content.(*ReleaseBody)
 	if !ok {
 		return fmt.Errorf("an entry %q, not a release", e.Kind)
+	}
+	if err := v.state.checkRelease(b, r); err != nil {
+		return err
 	}
 	held := slices.ContainsFunc(v.state.Releases, func(o *ReleaseBody) bool { return o.Custodian == b.Custodian })
 	if !held && v.state.RecordFailed {
@@ -142,10 +166,25 @@ func (v *verification) checkVerdicts() {
 			continue
 		}
 		v.count(25)
-		if o := v.judge(b); o.Verdict != b.Verdict {
-			v.fail(25, "bid "+b.ID.String(), "the log publishes %s, recomputed is %s", b.Verdict, o.Verdict)
+		o := v.judge(b)
+		if o.Verdict == b.Verdict || o.Verdict == VerdictPending { // what cannot be judged, V24 says
+			continue
+		}
+		for _, n := range append([]int{25}, disputed(o.Verdict, b.Verdict)...) {
+			v.fail(n, "bid "+b.ID.String(), "the log publishes %s, recomputed is %s", b.Verdict, o.Verdict)
 		}
 	}
+}
+
+// disputed returns the check of the step on which two verdicts differ, V23 for the lock and V24 for what lies under it.
+func disputed(recomputed, published FormVerdict) []int {
+	switch first := min(recomputed, published); {
+	case first == VerdictLock:
+		return []int{23}
+	case first > VerdictLock:
+		return []int{24}
+	}
+	return nil
 }
 
 func (v *verification) checkDraws() {
@@ -159,11 +198,7 @@ func (v *verification) checkDraws() {
 	}
 	var keys [][32]byte
 	for _, b := range v.state.StoodAtClose() {
-		k, err := v.state.UnlockBid(b)
-		if err != nil {
-			k = [32]byte{}
-		}
-		keys = append(keys, k)
+		keys = append(keys, v.unlock(b).key)
 	}
 	seed := DrawSeed(root, keys)
 	for _, d := range v.params.Terms.Draws {
@@ -193,12 +228,8 @@ func (v *verification) checkDraw(d *Draw, seed sm.Hash) {
 const recordJSON = "record.json"
 
 func (v *verification) checkRecord() {
-	for _, r := range v.records {
-		b, ok := r.Content.(*RecordBody)
-		if !ok {
-			continue
-		}
-		digests := map[string]sm.Hash{}
+	digests := map[string]sm.Hash{}
+	if b := v.state.Record; b != nil { // one by `fail` that the t-th release voided counts no more
 		for _, f := range b.Files {
 			v.count(27)
 			digests[f.Name] = f.Digest
@@ -208,6 +239,13 @@ func (v *verification) checkRecord() {
 			v.fail(27, "RECORD", "it names no %s", recordJSON)
 		} else if d != sm.Sum(v.recordRaw) {
 			v.fail(27, recordJSON, "it differs from what entries and forms make")
+		}
+	}
+	for _, m := range v.bundle.Members {
+		if name, ok := strings.CutPrefix(m.Name, memberRecord); ok {
+			if _, named := digests[name]; !named {
+				v.fail(27, m.Name, "no RECORD names it")
+			}
 		}
 	}
 	v.checkSigned()
@@ -261,78 +299,12 @@ func (v *verification) checkEnd() {
 	v.count(28)
 	if v.state.Record == nil {
 		v.missing(28, "RECORD", "the log has none yet")
-	}
-}
-
-func (v *verification) halves() map[BidID]seal.FileHalf {
-	out := map[BidID]seal.FileHalf{}
-	raw, err := v.bundle.Bytes(memberHalves, MaxBidders*128)
-	if err != nil {
-		v.fail(29, memberHalves, "%v", err)
-		return out
-	}
-	list, err := ParseHalves(raw)
-	if err != nil {
-		v.fail(29, memberHalves, "%v", err)
-	}
-	for _, h := range list {
-		if _, twice := out[h.Bid]; twice || v.state.Bid(h.Bid) == nil {
-			v.fail(29, memberHalves, "bid %s is not in the log, or is named twice", h.Bid)
-		}
-		out[h.Bid] = h.Half
-	}
-	return out
-}
-
-func (v *verification) checkHalves() {
-	halves := v.halves()
-	for _, b := range v.confirmedBids() {
-		v.count(29)
-		place := "bid " + b.ID.String()
-		h, ok := halves[b.ID]
-		if !ok {
-			v.missing(29, place, "its file half is not in the bundle")
-		} else if err := b.Header.CheckFileHalf(h); err != nil {
-			v.fail(29, place, "%v", err)
-		}
-	}
-}
-
-func (v *verification) checkFiles() {
-	if !v.opened() {
 		return
 	}
-	halves := v.halves()
-	for _, b := range v.confirmedBids() {
-		o := v.judge(b)
-		for s := 1; s < len(b.Header.Sections); s++ {
-			v.count(30)
-			v.checkFile(b, s, o, halves)
+	for _, r := range v.records {
+		if r.Content == v.state.Record && !v.covered(r.Tick) {
+			v.missing(28, "RECORD", "fewer than %d custodians cosigned a checkpoint that covers it", v.params.Terms.W)
 		}
-	}
-}
-
-func (v *verification) checkFile(b *Bid, s int, o OpenedForm, halves map[BidID]seal.FileHalf) {
-	place := fmt.Sprintf("bid %s, section %d", b.ID, s)
-	var half *seal.FileHalf
-	if h, ok := halves[b.ID]; ok {
-		half = &h
-	}
-	var src SectionSource
-	if r := v.bundle.Section(b.ID, s); r != nil {
-		if !v.checkRoot(30, place, b.Header.Sections[s], r) {
-			return
-		}
-		src = r
-	} else {
-		v.missing(30, place, "it is not in the bundle")
-	}
-	got := v.state.JudgeFile(b, s, o.Key, half, o.Form, src)
-	if got != FileOK {
-		v.notice(30, place, "%s", got)
-	}
-	if len(b.Files) >= s && b.Files[s-1] != got {
-		v.fail(30, place, "the log publishes %q, recomputed is %q", b.Files[s-1], got)
 	}
 }
 
@@ -343,7 +315,7 @@ func (v *verification) reportBids() {
 		o := v.judge(b)
 		r := BidReport{ID: b.ID.String(), USCI: b.USCI, Name: b.Certificate.Name(), Time: b.Time.String(), Verdict: o.Verdict.String()}
 		if at := v.witness(b.Tick); at != 0 {
-			r.Witness, r.Late = at.String(), at > v.state.Close+witnessBound
+			r.Witness, r.Late = at.String(), at > v.state.Close.plus(witnessBound)
 		} else {
 			r.Late = true
 		}
