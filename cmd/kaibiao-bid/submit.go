@@ -72,7 +72,8 @@ func (o *options) submit(ctx context.Context, path string, f submitFlags) error 
 	if err := o.withTicket(ctx, path, bid, f, &sub); err != nil {
 		return err
 	}
-	if err := o.upload(ctx, c, lot.Anchor, path, bid); err != nil {
+	// Too late for an upload: the submission is sent nevertheless, because its refusal is signed.
+	if err := o.upload(ctx, c, lot.Anchor, path, bid); err != nil && client.Code(err) != opening.CodeLate {
 		return err
 	}
 	text, err := c.Submit(ctx, lot.Anchor, sub)

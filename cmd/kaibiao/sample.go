@@ -35,18 +35,21 @@ type sample struct {
 // sampleCustodians is how many custodians a sample has: any two open, three cosign.
 const sampleCustodians = 4
 
+// crlFor is how long the revocation lists of a sample can be used.
+const crlFor = 7 * 24 * time.Hour
+
 func sampleCommand(stdout io.Writer) *cobra.Command {
 	s := &sample{}
 	cmd := &cobra.Command{
 		Use:   "sample --out DIR",
 		Short: "生成手工试用所需的测试证书、密钥与条款 / make test certificates, keys and Terms for a trial by hand",
 		Long: `在一个新文件夹里生成手工走完一次开标所需的一切：两家测试 CA（trust/、crl/，复制到平台的数据目录）、代理机构、监督人、
-招标人、四个托管人和投标人的双证密钥（PFX）与证书、打开它们的口令文件 pin、条款 terms.json，以及每家的开标一览表。
+招标人、四个托管人和投标人的双证密钥（PFX）与证书、平台自有的时间戳服务、打开它们的口令文件 pin、条款 terms.json，以及每家的开标一览表。
 只供试用：测试 CA 的证书绝不能放进真实项目的信任目录。步骤见 docs/by-hand.md。
 
 Makes all that a trial by hand needs, in a new folder: two test CAs (trust/ and crl/, to be copied into the platform's data
 folder), dual key pairs (PFX) and certificates of the agency, the supervisor, the tenderer, four custodians and the bidders,
-the file "pin" with their passphrase, the Terms in terms.json, and each bidder's price form.
+the platform's own time-stamp authority, the file "pin" with their passphrase, the Terms in terms.json, and each bidder's price form.
 For trials only: never put the test CAs' certificates into the trust folder of a real tender. See docs/by-hand.md.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return s.make(stdout) },
@@ -97,6 +100,9 @@ func (s *sample) make(stdout io.Writer) error {
 	if err := s.everybody(); err != nil {
 		return err
 	}
+	if err := s.timeStamps(); err != nil {
+		return err
+	}
 	if err := s.forms(); err != nil {
 		return err
 	}
@@ -138,7 +144,7 @@ func (s *sample) authorities() error {
 				return err
 			}
 		}
-		lists, err := s.cas[i].Evidence(now.Add(-time.Minute), now.Add(7*24*time.Hour))
+		lists, err := s.cas[i].Evidence(now.Add(-time.Minute), now.Add(crlFor))
 		if err != nil {
 			return err
 		}
@@ -149,6 +155,28 @@ func (s *sample) authorities() error {
 		}
 	}
 	return nil
+}
+
+// timeStamps makes the operator's own time-stamp authority, below a root that no bidder's certificate comes from.
+func (s *sample) timeStamps() error {
+	root, err := certtest.NewRoot("测试时间戳根")
+	if err != nil {
+		return err
+	}
+	id, err := root.TSA("测试时间戳服务", certtest.Window{})
+	if err != nil {
+		return err
+	}
+	pfx, err := keyfile.WritePFX([]keyfile.Pair{{Key: id.Key, Certificate: id.DER}}, s.passphrase)
+	if err != nil {
+		return err
+	}
+	now := time.Now().Truncate(time.Second)
+	list, err := root.CRL(now.Add(-time.Minute), now.Add(crlFor))
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.write("tsa.pfx", pfx), s.write("tsa-root.cer", root.DER), s.write("crl/tsa.crl", list))
 }
 
 // somebody has a dual certificate of one of the CAs, in files of this name.
