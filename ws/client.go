@@ -3,6 +3,8 @@ package ws
 import (
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"sync"
 	"time"
@@ -22,11 +24,12 @@ const (
 	keepBuffer = 2 * batchBytes
 )
 
-// A client is a viewer's connection. The goroutine of read alone reads from it, that of write alone writes to it; gorilla
-// makes the handshake and reads, and writes nothing.
+// A client is a viewer's connection. The goroutine of read alone reads from it, that of write alone writes to it: gorilla
+// makes the handshake and reads, and is mute from then on.
 type client struct {
 	feed   *feed
 	conn   *websocket.Conn
+	raw    net.Conn // what is written to
 	viewer string
 
 	place place // only write uses it
@@ -40,8 +43,8 @@ type client struct {
 	ping  *string // payload of the newest ping
 }
 
-func newClient(f *feed, conn *websocket.Conn, viewer string) *client {
-	return &client{feed: f, conn: conn, viewer: viewer, ending: make(chan closeCode, 1), gone: make(chan struct{}), wake: make(chan struct{}, 1)}
+func newClient(f *feed, conn *websocket.Conn, raw net.Conn, viewer string) *client {
+	return &client{feed: f, conn: conn, raw: raw, viewer: viewer, ending: make(chan closeCode, 1), gone: make(chan struct{}), wake: make(chan struct{}, 1)}
 }
 
 // resume notes where the viewer wants to go on, if it says so.
@@ -56,7 +59,7 @@ func (c *client) end(code closeCode) {
 	select {
 	case c.ending <- code:
 		if code == closeStopping { // a write that is stuck must not hold the server up
-			c.conn.NetConn().SetWriteDeadline(time.Now().Add(closeWait))
+			_ = c.raw.SetWriteDeadline(time.Now().Add(closeWait))
 		}
 	default:
 	}
@@ -88,7 +91,7 @@ func (c *client) read() {
 	for {
 		kind, message, err := c.conn.ReadMessage()
 		if err != nil {
-			if errors.Is(err, websocket.ErrReadLimit) {
+			if atFault(err) {
 				c.end(closeProtocol)
 			}
 			return
@@ -101,6 +104,13 @@ func (c *client) read() {
 			return
 		}
 	}
+}
+
+// atFault reports whether reading ended because of what was read, not because the connection did.
+func atFault(err error) bool {
+	var closed *websocket.CloseError
+	var network net.Error
+	return !errors.As(err, &closed) && !errors.As(err, &network) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe)
 }
 
 // ask takes a viewer's question; false if it is none.
@@ -192,11 +202,10 @@ func (c *client) answers(b []byte) []byte {
 
 // put writes whole frames. After an error nothing more may be written.
 func (c *client) put(b []byte, within time.Duration) error {
-	nc := c.conn.NetConn()
-	if err := nc.SetWriteDeadline(time.Now().Add(within)); err != nil {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
-	_, err := nc.Write(b)
+	_, err := c.raw.Write(b)
 	return err
 }
 
@@ -229,13 +238,12 @@ func closeFrame(code closeCode) []byte {
 }
 
 // refuse closes a connection that becomes no viewer.
-func refuse(conn *websocket.Conn, code closeCode) {
+func refuse(conn *websocket.Conn, raw net.Conn, code closeCode) {
 	defer conn.Close()
-	nc := conn.NetConn()
-	if nc.SetDeadline(time.Now().Add(closeWait)) != nil {
+	if raw.SetDeadline(time.Now().Add(closeWait)) != nil {
 		return
 	}
-	if _, err := nc.Write(closeFrame(code)); err != nil {
+	if _, err := raw.Write(closeFrame(code)); err != nil {
 		return
 	}
 	conn.SetReadLimit(readLimit)

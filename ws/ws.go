@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -162,21 +163,23 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request) {
 	} else {
 		viewer = "name " + viewer
 	}
-	conn, err := h.upgrade.Upgrade(w, r, nil)
+	hj := &hijacker{ResponseWriter: w}
+	conn, err := h.upgrade.Upgrade(hj, r, nil)
 	if err != nil {
 		return // answered
 	}
+	hj.conn.muted.Store(true)
 	code := closeDenied
 	if denied == nil {
-		code = h.join(conn, viewer, r)
+		code = h.join(conn, hj.conn.Conn, viewer, r)
 	}
 	if code != 0 {
-		refuse(conn, code)
+		refuse(conn, hj.conn.Conn, code)
 	}
 }
 
 // join makes the connection a viewer of its room, or returns the code by which it is refused.
-func (h *Hub) join(conn *websocket.Conn, viewer string, r *http.Request) closeCode {
+func (h *Hub) join(conn *websocket.Conn, raw net.Conn, viewer string, r *http.Request) closeCode {
 	anchor, err := parseAnchor(r.PathValue("anchor"))
 	if err != nil {
 		return closeNoLot
@@ -196,7 +199,7 @@ func (h *Hub) join(conn *websocket.Conn, viewer string, r *http.Request) closeCo
 		h.feeds[anchor] = f
 		h.start(f)
 	}
-	c := newClient(f, conn, viewer)
+	c := newClient(f, conn, raw, viewer)
 	c.resume(r.URL.Query().Get("epoch"), r.URL.Query().Get("seq"))
 	switch {
 	case h.viewers[viewer] >= h.parts.MaxPerViewer:
