@@ -7,22 +7,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/asn1"
 	"fmt"
-	"slices"
-	"sync"
 	"time"
 
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/cert/certtest"
 	"kaibiao/crypto/cms"
-	"kaibiao/crypto/quorum"
 	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
 	"kaibiao/timestamp"
 	"kaibiao/timestamp/tlog"
-
-	"encoding/asn1"
 )
 
 // Policy is the policy of the world's time-stamp authority.
@@ -196,188 +192,10 @@ func (w *World) Submission(b opening.Body, signers ...certtest.Identity) (openin
 	return out, nil
 }
 
-// A SealedBid is a bid with all its secrets.
-type SealedBid struct {
-	Header   *seal.Header
-	DER      []byte
-	Signed   []byte // SignedData over DER
-	Sections [][]byte
-	KC, KB   [32]byte
-	Form     *seal.Form
-}
-
-// ID names the bid.
-func (b *SealedBid) ID() opening.BidID { return seal.HeaderID(b.DER) }
-
-// Submission is what puts the bid on record, without confirming it.
-func (b *SealedBid) Submission() opening.Submission {
-	return opening.Submission{Kind: opening.KindBid, Body: b.DER, Signatures: [][]byte{b.Signed}}
-}
-
-// Confirmation is the body that confirms the bid.
-func (b *SealedBid) Confirmation() *opening.ConfirmBody {
-	kF, _ := seal.Halves(b.KB, b.Header.Context())
-	return &opening.ConfirmBody{Bid: b.ID(), FormHalf: kF}
-}
-
-// Seal seals a bid of firm at this price with the given files, and puts its sections into blobs if that is not nil.
-// spoil, if not nil, may change the header before it is signed.
-func (w *World) Seal(firm certtest.Pair, price string, replaces opening.BidID, files map[string][]byte, blobs *Blobs, spoil func(*seal.Header)) (*SealedBid, error) {
-	t := &w.Params.Terms
-	b := &SealedBid{Header: &seal.Header{ParamsHash: w.Params.Hash(), CertHash: sm.Sum(firm.Sign.DER), Replaces: replaces}}
-	rand.Read(b.Header.Nonce[:])
-	rand.Read(b.KC[:])
-	rand.Read(b.KB[:])
-	ctx := b.Header.Context()
-	box, err := quorum.Lock(b.KC, w.Params.E(), t.T, ctx)
-	if err != nil {
-		return nil, err
-	}
-	kF, kA := seal.Halves(b.KB, ctx)
-	b.Header.R, b.Header.Shares = box.R, box.Shares
-	b.Header.FormCommitment, b.Header.FileCommitment = seal.CommitForm(ctx, kF), seal.CommitFile(ctx, kA)
-	b.Form = &seal.Form{Fields: []seal.Field{{ID: "price", Value: price}, {ID: "days", Value: "540"}}, Client: "openingtest"}
-	var names []string
-	for name := range files {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		b.Form.Files = append(b.Form.Files, seal.File{Name: name, Length: int64(len(files[name]))})
-	}
-	plain, err := b.Form.Plain()
-	if err != nil {
-		return nil, err
-	}
-	if err := b.add(seal.KindForm, seal.FormKey(b.KC, kF, ctx), plain); err != nil {
-		return nil, err
-	}
-	for i, name := range names {
-		if err := b.add(seal.KindFile, seal.FileKey(b.KC, kA, ctx, uint16(i+1)), files[name]); err != nil {
-			return nil, err
-		}
-	}
-	if spoil != nil {
-		spoil(b.Header)
-	}
-	if b.DER, err = b.Header.Marshal(); err != nil {
-		return nil, err
-	}
-	if b.Signed, err = cms.Sign(firm.Sign.Key, firm.Sign.DER, b.DER); err != nil {
-		return nil, err
-	}
-	if blobs != nil {
-		for i, s := range b.Sections {
-			blobs.Put(b.Header.Sections[i].Root, s)
-		}
-	}
-	return b, nil
-}
-
-func (b *SealedBid) add(kind seal.Kind, key seal.SectionKey, plain []byte) error {
-	var out bytes.Buffer
-	w, err := seal.NewWriter(&out, key, seal.NewSalt())
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(plain); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	b.Header.Sections = append(b.Header.Sections, w.Section(kind))
-	b.Sections = append(b.Sections, out.Bytes())
-	return nil
-}
-
-// Blobs is a store in memory.
-type Blobs struct {
-	mu   sync.Mutex
-	data map[sm.Hash][]byte
-}
-
-// Put keeps bytes under their root.
-func (b *Blobs) Put(root sm.Hash, data []byte) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.data == nil {
-		b.data = map[sm.Hash][]byte{}
-	}
-	b.data[root] = data
-}
-
-// Drop loses a section.
-func (b *Blobs) Drop(root sm.Hash) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	delete(b.data, root)
-}
-
-// Get implements [opening.Blobs].
-func (b *Blobs) Get(root sm.Hash) (opening.SectionSource, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	d, ok := b.data[root]
-	if !ok {
-		return nil, fmt.Errorf("no blob %x", root)
-	}
-	return bytes.NewReader(d), nil
-}
-
-// Journal keeps batches in memory and gives them back as a restart finds them.
-type Journal struct {
-	mu    sync.Mutex
-	saved opening.Saved
-	proof map[sm.Hash][]byte
-	// Fail, if not nil, is asked before each batch.
-	Fail func(opening.Batch) error
-}
-
-// Append implements [opening.Journal].
-func (j *Journal) Append(_ context.Context, b opening.Batch) error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.Fail != nil {
-		if err := j.Fail(b); err != nil {
-			return err
-		}
-	}
-	j.saved.Entries = append(j.saved.Entries, b.Entries...)
-	for _, n := range b.Notes {
-		i, found := slices.BinarySearchFunc(j.saved.Notes, n.Size, func(o *tlog.Note, size uint64) int { return int(int64(o.Size) - int64(size)) })
-		if found {
-			j.saved.Notes[i] = n
-		} else {
-			j.saved.Notes = slices.Insert(j.saved.Notes, i, n)
-		}
-	}
-	j.saved.Tokens = append(j.saved.Tokens, b.Tokens...)
-	if j.proof == nil {
-		j.proof = map[sm.Hash][]byte{}
-	}
-	for _, e := range b.Evidence {
-		j.proof[sm.Sum(e)] = e
-	}
-	for _, it := range b.Items {
-		j.saved.Items = slices.DeleteFunc(j.saved.Items, func(o opening.Item) bool { return o.Kind == it.Kind && bytes.Equal(o.Key, it.Key) })
-		j.saved.Items = append(j.saved.Items, it)
-	}
-	return nil
-}
-
-// Saved returns what has been kept so far.
-func (j *Journal) Saved() opening.Saved {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	out := j.saved
-	out.Entries, out.Notes = slices.Clone(out.Entries), slices.Clone(out.Notes)
-	out.Tokens, out.Items = slices.Clone(out.Tokens), slices.Clone(out.Items)
-	out.Evidence = make(map[sm.Hash][]byte, len(j.proof))
-	for h, b := range j.proof {
-		out.Evidence[h] = b
-	}
-	return out
+// Statement is what custodian j, from 1, says outside the log: a mailbox receipt or a failed probe.
+func (w *World) Statement(label string, j int, at time.Time, digest sm.Hash) ([]byte, error) {
+	return opening.SignStatement(opening.Statement{Label: label, Anchor: w.Params.Hash(), Time: opening.InstantOf(at), Digest: digest},
+		w.Custodians[j-1].V)
 }
 
 // Evidence implements [opening.Revocation] by fresh CRLs of everybody in the chain.
