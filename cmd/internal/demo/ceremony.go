@@ -2,9 +2,11 @@ package demo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"kaibiao/crypto/cert/certtest"
 	"kaibiao/crypto/cms"
@@ -203,58 +205,71 @@ func (s *show) expectVerdicts(st *opening.LotState) error {
 	return nil
 }
 
-// finish takes an objection, its reply, the signatures, and archives the record.
+// act is one record with its signers.
+type act struct {
+	body    opening.Body
+	signers []certtest.Identity
+}
+
+// inOrder puts records on the log one after the other without waiting for each receipt: they share a tick where they can.
+// The log orders by arrival, so each is sent a moment after the one before.
+func (s *show) inOrder(ctx context.Context, acts ...act) error {
+	errs := make(chan error, len(acts))
+	for i, a := range acts {
+		go func() {
+			if err := sleepUntil(ctx, time.Now().Add(time.Duration(i)*60*time.Millisecond)); err != nil {
+				errs <- err
+				return
+			}
+			errs <- s.onRecord(ctx, a.body, a.signers...)
+		}()
+	}
+	var all []error
+	for range acts {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+func (s *show) phaseAct(name string, what opening.PhaseAct) act {
+	return act{&opening.PhaseBody{Phase: name, Act: what}, []certtest.Identity{s.agency()}}
+}
+
+// finish takes an objection and its reply, the signatures, and archives the record.
 func (s *show) finish(ctx context.Context, _ func(func(context.Context) error)) error {
-	if err := s.phase(ctx, "异议", opening.PhaseBegin); err != nil {
-		return err
-	}
 	f := s.present()[0]
-	body, err := opening.MarshalBody(s.anchor, &opening.ObjectionBody{Text: "请说明浮动点抽取的依据。"})
+	objection := &opening.ObjectionBody{Text: "请说明浮动点抽取的依据。"}
+	body, err := opening.MarshalBody(s.anchor, objection)
 	if err != nil {
-		return err
-	}
-	sig, err := cms.Sign(f.pair.Sign.Key, f.pair.Sign.DER, body)
-	if err != nil {
-		return err
-	}
-	if _, err := s.submit(ctx, opening.Submission{Kind: opening.KindObjection, Body: body, Signatures: [][]byte{sig}}); err != nil {
 		return err
 	}
 	reply := &opening.ReplyBody{Objection: sm.Sum(body), Text: "抽取的种子由截标时的日志根和各投标自己的密钥得出，任何人都能重算。"}
-	if err := s.onRecord(ctx, reply, s.agency()); err != nil {
+	if err := s.inOrder(ctx, s.phaseAct("异议", opening.PhaseBegin), act{objection, []certtest.Identity{f.pair.Sign}},
+		act{reply, []certtest.Identity{s.agency()}}); err != nil {
 		return err
 	}
 	s.say("%s 提出异议，已答复 / an objection, replied to", f.name)
-	if err := s.endPhase(ctx, "异议"); err != nil {
-		return err
-	}
-	if err := s.phase(ctx, "签字确认", opening.PhaseBegin); err != nil {
-		return err
-	}
-	return s.signAndRecord(ctx)
-}
-
-func (s *show) signAndRecord(ctx context.Context) error {
 	record, err := s.client.RecordJSON(ctx, s.anchor)
 	if err != nil {
 		return err
 	}
-	digest := sm.Sum(record)
-	signers := s.present()
-	errs := make(chan error, len(signers))
-	for _, f := range signers {
-		go func() {
-			errs <- s.onRecord(ctx, &opening.SignBody{Phase: "签字确认", Digest: digest[:]}, f.pair.Sign)
-		}()
-	}
-	for range signers {
-		if err := <-errs; err != nil {
-			return err
-		}
-	}
-	if err := s.endPhase(ctx, "签字确认"); err != nil {
+	if err := s.endPhase(ctx, "异议"); err != nil {
 		return err
 	}
+	digest := sm.Sum(record)
+	acts := []act{s.phaseAct("签字确认", opening.PhaseBegin)}
+	for _, f := range s.present() {
+		acts = append(acts, act{&opening.SignBody{Phase: "签字确认", Digest: digest[:]}, []certtest.Identity{f.pair.Sign}})
+	}
+	if err := s.inOrder(ctx, acts...); err != nil {
+		return err
+	}
+	s.say("%d 家投标人签字 / bidders have signed", len(acts)-1)
+	return s.archive(ctx, record)
+}
+
+// archive ends the last phase and puts RECORD on the log, signed by both.
+func (s *show) archive(ctx context.Context, record []byte) error {
 	files := []opening.NamedFile{{Name: "record.json", Data: record}}
 	by := client.ByParty(s.agency().Key, s.agency().DER)
 	if err := s.client.PutRecordFile(ctx, s.anchor, files[0].Name, record, by); err != nil {
@@ -262,6 +277,9 @@ func (s *show) signAndRecord(ctx context.Context) error {
 	}
 	b, err := opening.NewRecordBody(files)
 	if err != nil {
+		return err
+	}
+	if err := s.endPhase(ctx, "签字确认"); err != nil {
 		return err
 	}
 	if err := s.onRecord(ctx, b, s.agency(), s.supervisor()); err != nil {

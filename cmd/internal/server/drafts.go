@@ -275,6 +275,9 @@ func checkAnswer(s *savedDraft, t *opening.Terms, j int, in opening.DraftAnswer)
 	return nil
 }
 
+// minLead is how long before its start a lot must be complete: its log begins before the start.
+const minLead = opening.Second
+
 // complete assembles the Params and begins the lot.
 func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) error {
 	var keys []opening.CustodianKeys
@@ -296,8 +299,9 @@ func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) 
 	if err := p.Check(trust, d.server.cfg.Insecure); err != nil {
 		return wrong("%v", err)
 	}
-	if p.Terms.Start <= opening.InstantOf(d.server.cfg.Clock()) {
-		return wrong("the custodians have answered too late: the lot would have started at %s. Begin another draft with a later start", p.Terms.Start)
+	if p.Terms.Start < opening.InstantOf(d.server.cfg.Clock())+minLead {
+		return &opening.Refusal{Code: opening.CodeLate, Check: 3, Detail: fmt.Sprintf("the custodians have answered too late: "+
+			"the lot starts at %s. Begin another draft with a later start", p.Terms.Start)}
 	}
 	anchor := opening.Hex(p.Hash())
 	s.Anchor = &anchor
