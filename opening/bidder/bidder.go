@@ -13,6 +13,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/cms"
@@ -27,6 +28,11 @@ var (
 	ErrAnchor = errors.New("the lot's parameters are not those of the notice: the anchor differs")
 	// ErrNotWitnessed: too few custodians cosigned the checkpoint. Wait and ask again.
 	ErrNotWitnessed = errors.New("too few custodians have cosigned the log yet: nothing may be uploaded or confirmed")
+	// ErrFacts: the Terms name a supervisor's encryption certificate, so that every bid needs a section with facts about
+	// the sealing machine (机器特征). This program does not make one: use another version, or ask the agency.
+	ErrFacts = errors.New("the lot asks for facts about the sealing machine, which this program cannot supply")
+	// ErrHistory: a receipt contradicts one that was checked before. Keep both: they prove that the server is dishonest.
+	ErrHistory = errors.New("the receipt contradicts the first one: keep both, they prove that the server is dishonest")
 )
 
 // A Lot is a lot whose Params have passed every check that a bidder can make.
@@ -37,14 +43,15 @@ type Lot struct {
 }
 
 // Open checks Params and trust file against the anchor, typed or scanned from the notice. insecure allows a custodian set
-// that is too small (rehearsals only).
+// that is too small (rehearsals only). Whatever bytes have another hash are an [ErrAnchor], before anything in them is
+// read; a lot that asks for facts is an [ErrFacts].
 func Open(params, trust []byte, anchor sm.Hash, insecure bool) (*Lot, error) {
+	if h := (&opening.Params{Raw: params}).Hash(); h != anchor {
+		return nil, fmt.Errorf("%w: the notice says %x, the server's have %x", ErrAnchor, anchor, h)
+	}
 	p, err := opening.ParseParams(params)
 	if err != nil {
 		return nil, err
-	}
-	if p.Hash() != anchor {
-		return nil, fmt.Errorf("%w: the notice says %x, the server's have %x", ErrAnchor, anchor, p.Hash())
 	}
 	t, err := cert.ParseTrust(trust)
 	if err != nil {
@@ -53,7 +60,18 @@ func Open(params, trust []byte, anchor sm.Hash, insecure bool) (*Lot, error) {
 	if err := p.Check(t, insecure); err != nil {
 		return nil, err
 	}
-	return &Lot{Params: p, Trust: t, Anchor: anchor}, nil
+	l := &Lot{Params: p, Trust: t, Anchor: anchor}
+	if l.asksFacts() {
+		return nil, ErrFacts
+	}
+	return l, nil
+}
+
+// asksFacts reports whether bids of the lot have a section with facts.
+func (l *Lot) asksFacts() bool {
+	return slices.ContainsFunc(l.Params.Terms.Parties, func(p opening.Party) bool {
+		return p.Role == opening.Supervisor && len(p.Encryption) > 0
+	})
 }
 
 // CheckCheckpoint checks a checkpoint of the lot: log signature and at least w cosignatures.
@@ -119,8 +137,9 @@ type Receipt struct {
 }
 
 // CheckReceipt checks that a receipt is for this body in this lot's log. earlier, if not nil, is a receipt checked before
-// for the same entry: the new one must be for the same place, and newer by a proof that the caller checks with
-// [tlog.Consistency] if it has one.
+// for the same entry: the new one must be for the same place in the same tick, and of one size both must have one root,
+// else it is an [ErrHistory]. That the larger log continues the smaller one, [tlog.Consistency] shows where there is a
+// proof.
 func (l *Lot) CheckReceipt(text, body []byte, earlier *Receipt) (*Receipt, error) {
 	r, err := opening.ParseReceipt(text)
 	if err != nil {
@@ -133,10 +152,19 @@ func (l *Lot) CheckReceipt(text, body []byte, earlier *Receipt) (*Receipt, error
 	if !bytes.Equal(e.Body, body) {
 		return nil, errors.New("the receipt is for something else than what was submitted")
 	}
-	if earlier != nil && (earlier.Tick != r.Tick || earlier.Slot != r.Slot || !bytes.Equal(earlier.Receipt.Entry, r.Entry)) {
-		return nil, errors.New("the receipt is for another place in the log than the first one: keep both, they prove that the server is dishonest")
+	if _, err := opening.ParseBody(e.Kind, l.Anchor, e.Body); err != nil {
+		return nil, fmt.Errorf("the entry is not of the kind that was submitted: %w", err)
+	}
+	if earlier != nil && !sameHistory(earlier.Receipt, r) {
+		return nil, ErrHistory
 	}
 	return &Receipt{Receipt: r, Entry: e, Form: l.Params.Form(v)}, nil
+}
+
+// sameHistory reports whether two receipts for one entry can stand in one log.
+func sameHistory(a, b *opening.Receipt) bool {
+	return a.Tick == b.Tick && a.Slot == b.Slot && bytes.Equal(a.Entry, b.Entry) && a.Salt == b.Salt && a.Path == b.Path &&
+		(a.Note.Size != b.Note.Size || a.Note.Root == b.Note.Root)
 }
 
 // CheckRefusal checks a signed refusal of these bytes.

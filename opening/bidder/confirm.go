@@ -39,15 +39,22 @@ func Half(ticket []byte, h *seal.Header, key TicketKey) (kB [32]byte, err error)
 	if err != nil {
 		return kB, fmt.Errorf("%w: %w", ErrTicketKey, err)
 	}
+	defer clear(plain)
 	if len(plain) != len(kB) {
 		return kB, fmt.Errorf("%w: it holds %d bytes", ErrTicketKey, len(plain))
 	}
 	copy(kB[:], plain)
-	return kB, seal.CheckHalf(kB, h)
+	if err := seal.CheckHalf(kB, h); err != nil {
+		return [32]byte{}, err
+	}
+	return kB, nil
 }
 
-// Confirm makes the confirmation (确认解密) of a bid. kB itself is its authentication: nobody signs.
+// Confirm makes the confirmation (确认解密) of a bid of this lot. kB itself is its authentication: nobody signs.
 func (l *Lot) Confirm(h *seal.Header, kB [32]byte) (opening.Submission, error) {
+	if h.ParamsHash != l.Anchor {
+		return opening.Submission{}, errors.New("the bid was sealed for another lot: its secret must not be sent to this one")
+	}
 	kF, _, err := h.Confirm(kB)
 	if err != nil {
 		return opening.Submission{}, err
@@ -59,11 +66,12 @@ func (l *Lot) Confirm(h *seal.Header, kB [32]byte) (opening.Submission, error) {
 	return opening.Submission{Kind: opening.KindConfirm, Body: body, Half: &kB}, nil
 }
 
-// Submission makes what puts a sealed bid on record. early confirms it at once, where the Terms allow it: then nobody has
-// to be there at the opening, and t custodians with the server can open it. keepTicket leaves the ticket with the server.
+// Submission makes what puts a sealed bid on record. early confirms it at once: then nobody has to be there at the
+// opening, and t custodians with the server can open it. Where the Terms do not allow that the secret stays here all the
+// same. keepTicket leaves the ticket with the server.
 func (s *Sealed) Submission(early, keepTicket bool) opening.Submission {
 	sub := opening.Submission{Kind: opening.KindBid, Body: s.HeaderDER, Signatures: [][]byte{s.Signature}}
-	if early {
+	if early && s.mayEarly {
 		sub.Half = &s.KB
 	}
 	if keepTicket {

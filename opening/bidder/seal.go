@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
+	"kaibiao/crypto/cert"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/quorum"
 	"kaibiao/crypto/seal"
@@ -38,7 +40,8 @@ type Plan struct {
 	Replaces opening.BidID // zero: none
 	Client   string        // the sealing program, for diagnosis
 	Facts    []byte        // EnvelopedData for the supervisors, where the Terms ask for it
-	// Passphrase opens the ticket besides the encryption certificate; empty: none. Use [NewPassphrase].
+	// Passphrase opens the ticket besides the encryption certificate; empty: none. It must come from [NewPassphrase]: who
+	// holds the ticket can try passphrases for as long as he likes.
 	Passphrase string
 	// Progress, if not nil, is told the plaintext bytes done of a section.
 	Progress func(section int, done, total int64)
@@ -51,12 +54,14 @@ type Sealed struct {
 	Signature []byte
 	Ticket    []byte
 	KB        [32]byte // the bidder's half: what the ticket holds
+	mayEarly  bool     // the Terms let KB be sent with the bid
 }
 
 // ID names the bid.
 func (s *Sealed) ID() opening.BidID { return seal.HeaderID(s.HeaderDER) }
 
-// Seal makes a bid. Everything that the lot would refuse of form and files is refused here, before a byte is written.
+// Seal makes a bid. Everything that the lot would refuse of form, files, sizes and identity is refused here, before a byte
+// is written; a file that has not exactly its size, while it is sealed. After an error the scratch holds nothing of use.
 func (l *Lot) Seal(ctx context.Context, plan Plan, scratch Scratch) (*Sealed, error) {
 	form := &seal.Form{Fields: plan.Fields, Client: plan.Client}
 	for _, f := range plan.Files {
@@ -69,18 +74,89 @@ func (l *Lot) Seal(ctx context.Context, plan Plan, scratch Scratch) (*Sealed, er
 	if err != nil {
 		return nil, err
 	}
-	s := &Sealed{Header: &seal.Header{ParamsHash: l.Anchor, CertHash: sm.Sum(plan.Identity.Certificate), Replaces: plan.Replaces}, KB: random32()}
+	if err := l.checkPlan(&plan, int64(len(plain))); err != nil {
+		return nil, err
+	}
+	s := &Sealed{mayEarly: l.Params.Terms.Early != opening.EarlyNo, Header: &seal.Header{ParamsHash: l.Anchor, CertHash: sm.Sum(plan.Identity.Certificate), Replaces: plan.Replaces}, KB: random32()}
 	rand.Read(s.Header.Nonce[:])
-	kC := random32()
-	defer clear(kC[:])
-	w := sealing{lot: l, plan: &plan, scratch: scratch, header: s.Header, ctx: s.Header.Context(), kC: kC}
+	w := sealing{lot: l, plan: &plan, scratch: scratch, header: s.Header, ctx: s.Header.Context(), kC: random32()}
+	defer clear(w.kC[:])
 	if err := w.lock(s.KB); err != nil {
 		return nil, err
 	}
 	if err := w.sections(ctx, plain); err != nil {
 		return nil, err
 	}
-	return s, l.finish(s, plan)
+	if err := l.finish(s, plan); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkPlan judges what can be judged before the sealing.
+func (l *Lot) checkPlan(plan *Plan, form int64) error {
+	if l.asksFacts() != (len(plan.Facts) > 0) {
+		return fmt.Errorf("%w, or facts were given that it does not ask for", ErrFacts)
+	}
+	if err := plan.Identity.check(); err != nil {
+		return err
+	}
+	if plan.Passphrase == "" && len(plan.Identity.Encryption) == 0 {
+		return errors.New("the ticket needs the encryption certificate or a passphrase")
+	}
+	if plan.Passphrase != "" && !passphraseForm.MatchString(plan.Passphrase) {
+		return errors.New("the ticket's passphrase must be one that the program made")
+	}
+	sections := []int64{form}
+	if len(plan.Facts) > 0 {
+		sections = append(sections, seal.FactsSize)
+	}
+	for _, f := range plan.Files {
+		if f.Size < 0 {
+			return fmt.Errorf("the file %s has a negative size", f.Name)
+		}
+		sections = append(sections, f.Size)
+	}
+	return l.checkSizes(sections)
+}
+
+// checkSizes bounds sections by the lot and the format; the few kilobytes of header and signature come on top.
+func (l *Lot) checkSizes(plain []int64) error {
+	t := &l.Params.Terms
+	if n := int64(len(plain)); n > min(t.MaxSections, seal.MaxSections) {
+		return fmt.Errorf("the bid has %d sections, the lot allows %d", n, min(t.MaxSections, seal.MaxSections))
+	}
+	left := t.MaxBytes
+	for i, n := range plain {
+		if n > seal.MaxSection || seal.CipherLen(n) > seal.MaxSection {
+			return fmt.Errorf("section %d has more than %d bytes", i, seal.MaxSection)
+		}
+		if left -= seal.CipherLen(n); left < 0 {
+			return fmt.Errorf("the sealed bid has more than the %d bytes that the lot allows", t.MaxBytes)
+		}
+	}
+	return nil
+}
+
+// check makes sure that key and certificates are a pair that can sign and wrap.
+func (id *Identity) check() error {
+	c, err := cert.Parse(id.Certificate)
+	if err != nil {
+		return err
+	}
+	if err := c.MaySign(); err != nil {
+		return err
+	}
+	if k, err := sm.PublicOf(id.Key.Public()); err != nil || k != c.PublicKey() {
+		return errors.New("the signing key is not that of the certificate: check which device is plugged in")
+	}
+	if len(id.Encryption) == 0 {
+		return nil
+	}
+	if c, err = cert.Parse(id.Encryption); err != nil {
+		return err
+	}
+	return c.MayEncrypt()
 }
 
 // finish signs the header and makes the ticket.
@@ -120,6 +196,9 @@ func makeTicket(kB [32]byte, h *seal.Header, encryption []byte, passphrase strin
 	}
 	return t.Marshal()
 }
+
+// passphraseForm is what [NewPassphrase] makes.
+var passphraseForm = regexp.MustCompile(`^[A-Z2-7]{4}(-[A-Z2-7]{4}){3}$`)
 
 // NewPassphrase makes a passphrase of 80 random bits, to be shown once and printed.
 func NewPassphrase() string {
