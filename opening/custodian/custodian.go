@@ -90,7 +90,7 @@ type Agent struct {
 	mail      []*mail
 	mailBytes int
 	held      map[sm.Hash]bool // roots of the sections in the store
-	probes    []*opening.Statement
+	probes    []probe
 	down      opening.Instant // since when the server does not answer, 0 if it does
 	round     uint64          // of fetching closing packs
 	last      *checked        // the last pack that could be read; nil before

@@ -20,7 +20,8 @@ const (
 )
 
 // Handler serves the agents of a custodian, each under /lots/{anchor}/: size, opened and add-checkpoint for the server
-// (C2SP tlog-witness), consent, mailbox for bidders and fellows, and the release once it is out. It logs nothing.
+// (C2SP tlog-witness), consent, failures (what an incident needs as evidence), mailbox for bidders and fellows, and the
+// release once it is out. It logs nothing.
 func Handler(agents func(anchor string) *Agent) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, f func(w http.ResponseWriter, r *http.Request, a *Agent) error) {
@@ -51,6 +52,9 @@ func Handler(agents func(anchor string) *Agent) http.Handler {
 		return writeJSON(w, map[string]any{"agreed": agreed, "missing": append([]string{}, missing...)})
 	})
 	handle("POST /lots/{anchor}/mailbox", serveMailbox)
+	handle("GET /lots/{anchor}/failures", func(w http.ResponseWriter, _ *http.Request, a *Agent) error {
+		return writeJSON(w, map[string]any{"failures": a.Failures()})
+	})
 	handle("GET /lots/{anchor}/release", func(w http.ResponseWriter, _ *http.Request, a *Agent) error {
 		rel := a.Release()
 		if rel == nil {

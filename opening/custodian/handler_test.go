@@ -93,6 +93,7 @@ func TestHTTP(t *testing.T) {
 		want("malformed", post("/add-checkpoint", []byte("old 1\n")), 400, problem, "add-checkpoint")
 		want("too long", post("/add-checkpoint", make([]byte, tlog.MaxAddCheckpoint+1)), 413, problem, "more than")
 		want("consent", post("/consent", nil), 200, js, `{"agreed":false,"missing":["`)
+		want("failures", get("/failures"), 200, js, `{"failures":[]}`)
 		b.seat(1).store.fail = errors.New("/var/lib/secret/path: disk full")
 		w = post("/add-checkpoint", (&tlog.AddCheckpoint{Old: 4, Note: n}).Marshal())
 		want("a store that fails", w, 500, problem, "its operator has to look")

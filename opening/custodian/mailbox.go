@@ -31,6 +31,15 @@ type mail struct {
 	delivery delivery
 }
 
+// text is what the receipt says besides the digest: of a section its bid's id, by which a verifier finds the answer; of
+// all else the kind.
+func (m *mail) text() string {
+	if m.item.Kind == mailSection {
+		return m.bid.String()
+	}
+	return m.item.Kind
+}
+
 // kept is a mail item as it is stored. The owner is not in the receipt: that goes through many hands.
 type kept struct {
 	Item  opening.MailboxItem `json:"item"`
@@ -76,7 +85,7 @@ func (a *Agent) addMail(m *mail) {
 // Mailbox takes an item for a server that does not answer, from a bidder or, with a receipt, from a fellow: before the
 // deadline a bid's header or a withdrawal, well signed by a firm of the trust file; after OPEN, and at least 60 s before
 // the window's end, a confirmation that fits its bid, or a section 0 that the server lacks. It returns the agent's signed
-// statement, durable, which says the kind and the digest; [Agent.Deliver] passes the item on. One of each kind is taken of
+// statement, durable, which names no firm; [Agent.Deliver] passes the item on. One of each kind is taken of
 // a firm; what is held already gets the same statement again. A refusal is a *[Denied].
 func (a *Agent) Mailbox(ctx context.Context, item opening.MailboxItem) ([]byte, error) {
 	digest := sm.Sum(item.Body)
@@ -123,7 +132,7 @@ func (a *Agent) takeMail(ctx context.Context, m *mail) (receipt []byte, err erro
 	if len(a.mail) >= maxMail || a.mailBytes+m.size() > maxMailBytes {
 		return nil, deny(507, "the mailbox is full: use another custodian's")
 	}
-	if m.item.Receipt, err = a.statement(opening.StatementMailbox, m.digest, m.item.Kind); err != nil {
+	if m.item.Receipt, err = a.statement(opening.StatementMailbox, m.digest, m.text()); err != nil {
 		return nil, err
 	}
 	raw, err := json.Marshal(kept{m.item, m.owner, opening.Hex(m.bid), opening.Hex(m.root)})

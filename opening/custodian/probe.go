@@ -1,9 +1,11 @@
 package custodian
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
@@ -12,6 +14,12 @@ import (
 // ProbeInterval is how often the server is probed in the confirm window, and how often the closing pack is looked at from
 // CLOSE on.
 const ProbeInterval = 30 * opening.Second
+
+// probe is a probe that failed, with the signed statement about it.
+type probe struct {
+	at  opening.Instant
+	raw []byte
+}
 
 // Tend does whatever is due: it delivers mailbox items and the release, and from CLOSE on looks at the closing pack every
 // 30 s, so that a fault or a loss shows before the window ends, keeps its price forms and gives back those that the
@@ -103,7 +111,7 @@ func (a *Agent) Probed(ctx context.Context, failure error) error {
 		a.down = now
 	}
 	for _, p := range a.probes {
-		if p.Time <= now && now-p.Time < ProbeInterval {
+		if p.at <= now && now-p.at < ProbeInterval {
 			return nil
 		}
 	}
@@ -118,7 +126,7 @@ func (a *Agent) Probed(ctx context.Context, failure error) error {
 	if err := a.put(ctx, opening.Item{Kind: itemProbe, Key: fmt.Appendf(nil, "%020d", st.Time), Value: raw}); err != nil {
 		return err
 	}
-	a.probes = append(a.probes, st)
+	a.probes = append(a.probes, probe{st.Time, raw})
 	return nil
 }
 
@@ -127,8 +135,21 @@ func (a *Agent) restoreProbe(it opening.Item) error {
 	if err != nil {
 		return err
 	}
-	a.probes = append(a.probes, st)
+	a.probes = append(a.probes, probe{st.Time, it.Value})
 	return nil
+}
+
+// Failures returns the signed statements of probes that failed, by time: those of t custodians are the evidence of an
+// incident.
+func (a *Agent) Failures() [][]byte {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := slices.SortedFunc(slices.Values(a.probes), func(x, y probe) int { return cmp.Compare(x.at, y.at) })
+	out := [][]byte{}
+	for _, p := range list {
+		out = append(out, p.raw)
+	}
+	return out
 }
 
 // uncovered lists probe failures inside the window, before FREEZE, that no incident logged before FREEZE covers.
@@ -138,15 +159,15 @@ func (a *Agent) uncovered(c *checked) []string {
 	s := c.report.State
 	var out []string
 	for _, p := range a.probes {
-		if s.OpenedAt == 0 || p.Time < s.OpenedAt || p.Time >= s.WindowEnd || c.frozenAt != 0 && p.Time > c.frozenAt {
+		if s.OpenedAt == 0 || p.at < s.OpenedAt || p.at >= s.WindowEnd || c.frozenAt != 0 && p.at > c.frozenAt {
 			continue
 		}
 		covered := false
 		for _, i := range c.excused {
-			covered = covered || i.From <= p.Time && p.Time <= i.To
+			covered = covered || i.From <= p.at && p.at <= i.To
 		}
 		if !covered {
-			out = append(out, "the server did not answer at "+p.Time.String()+", no incident covers it")
+			out = append(out, "the server did not answer at "+p.at.String()+", no incident covers it")
 		}
 	}
 	return out

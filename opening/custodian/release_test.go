@@ -55,7 +55,7 @@ func faults(h *house) []fault {
 		{7, "an entry that is not in the log", func(f *forgery) { f.after(opening.KindOpen, 0, note(), f.w.Agency.Sign) }},
 		{7, "an entry that the log holds is left out", func(f *forgery) { f.a.Entries = slices.Delete(f.a.Entries, 1, 2) }},
 		{8, "a flipped log signature", func(f *forgery) { f.a.Notes[0].Signatures[0].Bytes[7] ^= 1 }},
-		{8, "a flipped cosignature", func(f *forgery) {
+		{9, "a flipped cosignature", func(f *forgery) {
 			s := f.a.Notes[len(f.a.Notes)-1].Signatures
 			s[len(s)-1].Bytes[20] ^= 1
 		}},
