@@ -171,6 +171,13 @@ func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, 
 // keep runs a lot until ctx ends. A room whose journal failed is not tried again: what it acknowledged is durable, and
 // what it knows may be ahead of the disk.
 func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
+	if seen := o.largestSeen(ctx); o.room.Behind(seen) {
+		o.room.ReadOnly(fmt.Sprintf("a custodian has seen a log of size %d, this server's was restored from an older backup", seen))
+		warn("READ-ONLY: custodians have seen a log of size %d, this server's is smaller: it was restored from an old backup "+
+			"and would fork the log. Restore a newer one; bidders can use the custodians' mailboxes meanwhile", seen)
+		<-ctx.Done()
+		return
+	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, c := range o.custodians {
@@ -179,6 +186,28 @@ func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
 	if err := o.room.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		warn("the lot stopped and accepts nothing until the server is started again: %v", err)
 	}
+}
+
+// largestSeen asks all custodians how far they have seen the log grow. Those that do not answer at once do not count: the
+// server that asks them to cosign later finds out then.
+func (o *lot) largestSeen(ctx context.Context) uint64 {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	sizes := make(chan uint64, len(o.custodians))
+	for _, c := range o.custodians {
+		go func() {
+			n, err := c.client.Size(ctx)
+			if err != nil {
+				n = 0
+			}
+			sizes <- n
+		}()
+	}
+	var seen uint64
+	for range o.custodians {
+		seen = max(seen, <-sizes)
+	}
+	return seen
 }
 
 // witness asks the custodian to cosign whatever is new, for as long as ctx runs. A custodian that does not answer is
