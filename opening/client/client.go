@@ -27,8 +27,9 @@ import (
 
 // Limits of answers, bytes. Bundles are streamed.
 const (
-	maxJSON = 64 << 20
-	maxText = 8 << 20
+	maxJSON    = 64 << 20
+	maxText    = 8 << 20
+	maxProblem = 1 << 20
 )
 
 // A Client talks to one server. The zero HTTP is a client without time limit: requests end with their context.
@@ -37,23 +38,27 @@ type Client struct {
 	http *http.Client
 }
 
-// New returns a client of the server at base, http or https. A nil h means one that follows no redirect.
+// New returns a client of the server at base, http or https. A nil h means a client with defaults. No redirect is
+// followed, whatever h says: what is sent here may hold a bidder's secret.
 func New(base string, h *http.Client) (*Client, error) {
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
 		return nil, fmt.Errorf("%q is not the address of a server, like https://kaibiao.example", base)
 	}
-	if h == nil {
-		h = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	own := http.Client{}
+	if h != nil {
+		own = *h
 	}
-	return &Client{base: strings.TrimRight(base, "/"), http: h}, nil
+	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{base: strings.TrimRight(base, "/"), http: &own}, nil
 }
 
-// Refused is an answer of the server that says why it did not do what was asked.
+// Refused is an answer of the server that says why it did not do what was asked. Status is that of the answer.
 type Refused struct {
 	opening.Problem
 }
 
+// Error is what the server says, made fit for a terminal.
 func (e *Refused) Error() string {
 	text := e.Title
 	if e.TitleEN != "" {
@@ -62,7 +67,22 @@ func (e *Refused) Error() string {
 	if e.Detail != "" {
 		text += " (" + e.Detail + ")"
 	}
-	return text
+	return printable(text)
+}
+
+// printable replaces what could make a terminal show something else, and cuts.
+func printable(s string) string {
+	var b strings.Builder
+	for _, c := range s {
+		if der.CheckText(string(c)) != nil {
+			c = '?'
+		}
+		if b.WriteRune(c); b.Len() > 2000 {
+			b.WriteString("...")
+			break
+		}
+	}
+	return b.String()
 }
 
 // Code returns the code of a refusal, or "" if err is none.
@@ -79,6 +99,7 @@ type call struct {
 	method, path string
 	kind         string // content type of body
 	body         io.Reader
+	length       int64 // of body where it is no buffer
 	header       http.Header
 	signer       Signer
 	anchor       sm.Hash
@@ -103,8 +124,11 @@ func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, v := range q.header {
-		req.Header[name] = v
+	if q.header != nil {
+		req.Header = q.header
+	}
+	if q.length > 0 {
+		req.ContentLength = q.length
 	}
 	if q.kind != "" {
 		req.Header.Set("Content-Type", q.kind)
@@ -149,16 +173,35 @@ func sign(req *http.Request, q call) error {
 	return nil
 }
 
+// problem turns an answer that is not 2xx into an error.
 func problem(resp *http.Response) error {
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxText))
-	if err != nil {
-		return fmt.Errorf("the server answered %s", resp.Status)
-	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxProblem))
 	r := &Refused{}
-	if json.Unmarshal(b, &r.Problem) != nil || r.Problem.Code == "" {
-		return fmt.Errorf("the server answered %s", resp.Status)
+	if err != nil || json.Unmarshal(b, &r.Problem) != nil || r.Problem.Code == "" {
+		return &statusError{resp.StatusCode}
 	}
+	r.Problem.Status = resp.StatusCode
 	return r
+}
+
+// statusError is an answer without an explanation, from a proxy perhaps.
+type statusError struct{ status int }
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
+}
+
+// statusOf returns the status of an answer that is not 2xx, or 0 if err is none.
+func statusOf(err error) int {
+	var r *Refused
+	var s *statusError
+	switch {
+	case errors.As(err, &r):
+		return r.Problem.Status
+	case errors.As(err, &s):
+		return s.status
+	}
+	return 0
 }
 
 func (c *Client) bytes(ctx context.Context, q call, max int64) ([]byte, error) {

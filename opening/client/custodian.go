@@ -90,6 +90,15 @@ func (c *Custodian) Mailbox(ctx context.Context, item opening.MailboxItem) ([]by
 	return out.Receipt, err
 }
 
+// Failures returns the custodian's signed statements of probes that the server did not answer.
+func (c *Custodian) Failures(ctx context.Context) ([][]byte, error) {
+	var out struct {
+		Failures [][]byte `json:"failures"`
+	}
+	err := c.client.json(ctx, get(c.path("/failures")), nil, &out)
+	return out.Failures, err
+}
+
 // Release returns the release that the custodian has published itself: the entry's submission.
 func (c *Custodian) Release(ctx context.Context) (opening.SubmitRequest, error) {
 	var out opening.SubmitRequest
