@@ -41,6 +41,7 @@ type lot struct {
 	room       *opening.Room
 	custodians []*keyHolder
 	clock      skew
+	restored   bool // from the journal: custodians may have seen more of its log
 }
 
 // keyHolder is one of a lot's key holders as the server sees it.
@@ -78,7 +79,7 @@ func (l *lots) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.open(ctx, jl); err != nil {
+		if err := l.open(ctx, jl, true); err != nil {
 			return fmt.Errorf("lot %x: %w", name, err)
 		}
 	}
@@ -98,10 +99,10 @@ func (l *lots) begin(ctx context.Context, p *opening.Params, trust *cert.Trust, 
 	} else if err != nil {
 		return err
 	}
-	return l.open(ctx, jl)
+	return l.open(ctx, jl, false)
 }
 
-func (l *lots) open(ctx context.Context, jl *journal.Lot) error {
+func (l *lots) open(ctx context.Context, jl *journal.Lot, restored bool) error {
 	get := func(kind string) []byte {
 		b, err := jl.Item(kind, nil)
 		if err != nil {
@@ -129,12 +130,12 @@ func (l *lots) open(ctx context.Context, jl *journal.Lot) error {
 	if err != nil {
 		return err
 	}
-	return l.add(ctx, p, saved, opening.Parts{Trust: trust, K: tlog.Key(k), Journal: j, Signer: key})
+	return l.add(ctx, p, saved, restored, opening.Parts{Trust: trust, K: tlog.Key(k), Journal: j, Signer: key})
 }
 
-func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, parts opening.Parts) error {
+func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, restored bool, parts opening.Parts) error {
 	s := l.server
-	one := &lot{}
+	one := &lot{restored: restored}
 	parts.Blobs, parts.Revocation, parts.Clock, parts.Warn = blobs{s.blobs}, s.revocation, s.cfg.Clock, s.warn(p)
 	one.clock.now = s.cfg.Clock
 	parts.ClockOff = func() bool { return s.clockOff() || one.clock.off() }
@@ -191,6 +192,9 @@ func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
 // largestSeen asks all custodians how far they have seen the log grow. Those that do not answer at once do not count: the
 // server that asks them to cosign later finds out then.
 func (o *lot) largestSeen(ctx context.Context) uint64 {
+	if !o.restored {
+		return 0
+	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	sizes := make(chan uint64, len(o.custodians))
