@@ -197,7 +197,7 @@ func (s *show) makeTerms(d *opening.LotDraft, lead time.Duration) (*opening.Term
 			{Name: "签字确认", When: opening.After, Seconds: 1}},
 	}
 	for _, a := range d.TSAs {
-		t.TSAs = append(t.TSAs, opening.TSARoot{Root: a.Root, Policy: a.Policy, OperatorsOwn: a.OperatorsOwn})
+		t.TSAs = append(t.TSAs, opening.TSARoot(a))
 	}
 	for j, h := range s.holders {
 		t.Custodians = append(t.Custodians, opening.CustodianSeat{Certificate: s.people.custodians[j].Sign.DER, Address: h.URL()})

@@ -107,7 +107,7 @@ func (t *TermsFile) Terms(d *opening.LotDraft, agency []byte, salt string) (*ope
 		SupervisorEnds: t.SupervisorEnds, LogKey: logKey, TrustHash: sm.Hash(d.TrustHash), MaxSections: t.MaxSections, MaxBytes: t.MaxBytes,
 	}
 	for _, a := range d.TSAs {
-		out.TSAs = append(out.TSAs, opening.TSARoot{Root: a.Root, Policy: a.Policy, OperatorsOwn: a.OperatorsOwn})
+		out.TSAs = append(out.TSAs, opening.TSARoot(a))
 	}
 	if salt != "" {
 		raw, err := hex.DecodeString(salt)
