@@ -16,8 +16,7 @@ import (
 // bench is one agent and a log that the test makes itself, so that it can be dishonest.
 type bench struct {
 	*house
-	log     *tlog.Log
-	entries []tlog.Entry
+	log *tlog.Log
 }
 
 // newBench returns a house whose custodians do not cosign by themselves.
@@ -439,13 +438,13 @@ func TestStoredBeforeAnswered(t *testing.T) {
 			b.at(5 * time.Second)
 			b.grow(3)
 			n := b.checkpoint()
-			b.seat(1).store.fail, b.seat(1).store.lose = errors.New("disk full"), lose
+			b.seat(1).store.breaks(errors.New("disk full"), lose)
 			_, err := b.agent(1).Cosign(b.ctx, &tlog.AddCheckpoint{Note: n})
 			wantError(t, "a store that fails", err, "disk full")
 			if b.agent(1).Size() != 0 {
 				t.Error("what was not durable is remembered")
 			}
-			b.seat(1).store.fail = nil
+			b.seat(1).store.breaks(nil, false)
 			b.restart(1)
 			size := uint64(3)
 			if lose {
@@ -471,7 +470,7 @@ func TestRestoredFromABackup(t *testing.T) {
 		b.grow(7)
 		n7 := b.checkpoint()
 		wantStatus(t, "7", b.ask(n7, 3), 0)
-		b.seat(1).store = backup
+		b.seat(1).set(func(s *seat) { s.store = backup })
 		b.restart(1)
 		a := b.agent(1)
 		if err := a.Raise(b.ctx, n7); err != nil {

@@ -94,14 +94,14 @@ func TestHTTP(t *testing.T) {
 		want("too long", post("/add-checkpoint", make([]byte, tlog.MaxAddCheckpoint+1)), 413, problem, "more than")
 		want("consent", post("/consent", nil), 200, js, `{"agreed":false,"missing":["`)
 		want("failures", get("/failures"), 200, js, `{"failures":[]}`)
-		b.seat(1).store.fail = errors.New("/var/lib/secret/path: disk full")
+		b.seat(1).store.breaks(errors.New("/var/lib/secret/path: disk full"), false)
 		w = post("/add-checkpoint", (&tlog.AddCheckpoint{Old: 4, Note: n}).Marshal())
 		want("a store that fails", w, 500, problem, "its operator has to look")
 		if strings.Contains(w.Body.String(), "secret") {
 			t.Error("an inner error is told")
 		}
-		b.seat(1).store.fail = nil
-		if b.seat(1).keys != 0 {
+		b.seat(1).store.breaks(nil, false)
+		if b.seat(1).asked() != 0 {
 			t.Error("the one-time key was asked for")
 		}
 	})

@@ -64,6 +64,19 @@ func (s *store) All(kind string) (out []opening.Item, err error) {
 	return out, nil
 }
 
+// breaks has Put fail from now on; lose: and what it is given is lost.
+func (s *store) breaks(err error, lose bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fail, s.lose = err, lose
+}
+
+func (s *store) written() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.puts
+}
+
 func (s *store) count(kind string) int {
 	items, _ := s.All(kind)
 	return len(items)
@@ -188,6 +201,13 @@ func (s *seat) set(f func(*seat)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(s)
+}
+
+// asked tells how often the one-time key was asked for.
+func (s *seat) asked() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys
 }
 
 // house is a lot under synctest's clock with four real agents.
@@ -417,11 +437,21 @@ func (h *house) frozen() (a, b *openingtest.SealedBid) {
 	a, b = h.bids()
 	h.open()
 	h.confirm(a, b)
-	time.Sleep(4 * time.Second)
-	if s := h.stage(); s != opening.Frozen {
-		h.t.Fatalf("all are confirmed, but the lot is %s", s)
-	}
+	h.freezes()
 	return a, b
+}
+
+// freezes waits until the lot is frozen, and its checkpoint cosigned.
+func (h *house) freezes() {
+	h.t.Helper()
+	for range 300 {
+		if h.stage() == opening.Frozen {
+			time.Sleep(time.Second)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	h.t.Fatalf("the lot is %s", h.stage())
 }
 
 // approve has custodian j's person sign the release.

@@ -307,10 +307,7 @@ func TestEveryItemIsAnsweredBeforeTheRelease(t *testing.T) {
 		if p := h.room.Public(); !p.Bids[0].Bid.Confirmed && !p.Bids[1].Bid.Confirmed {
 			t.Error("the confirmation was not passed on")
 		}
-		time.Sleep(4 * time.Second)
-		if h.stage() != opening.Frozen {
-			t.Fatal(h.stage())
-		}
+		h.freezes()
 		for j := 1; j <= 3; j++ {
 			if err := h.approve(j); err != nil {
 				t.Errorf("custodian %d: %v", j, err)
@@ -330,10 +327,7 @@ func TestNoReleaseWithAnItemThatIsNotAnswered(t *testing.T) {
 		lost := opening.MailboxItem{Kind: "section", Body: a.Sections[0]}
 		h.takes(2, "a section", lost)
 		h.confirm(a, b)
-		time.Sleep(5 * time.Second)
-		if h.stage() != opening.Frozen {
-			t.Fatal(h.stage()) // three others agreed
-		}
+		h.freezes()
 		r := h.agent(1).Ready(h.ctx)
 		wantError(t, "custodian 1", r.Err, "(bid) is not answered")
 		if body, _, err := h.agent(1).ReleaseBody(h.ctx); err == nil || body != nil {
@@ -364,10 +358,7 @@ func TestSectionHandedInComesBackToTheServer(t *testing.T) {
 		if _, err := h.blobs.Get(root); err != nil {
 			t.Fatal("it was not passed on")
 		}
-		time.Sleep(4 * time.Second)
-		if h.stage() != opening.Frozen {
-			t.Fatal(h.stage())
-		}
+		h.freezes()
 	})
 }
 
@@ -422,9 +413,10 @@ func TestDeliveryTriesUntilTheOtherHasDecided(t *testing.T) {
 		h.takes(1, "a bid", bidItem(h.seal(h.firm(0, "甲公司"), "1.00")))
 		tend := func() (passed int) {
 			time.Sleep(40 * time.Second)
-			before := len(p.passed)
+			_, before := p.count()
 			h.agent(1).Deliver(h.ctx)
-			return len(p.passed) - before
+			_, after := p.count()
+			return after - before
 		}
 		for _, err := range []error{errors.New("broken pipe"), &opening.Refusal{Code: opening.CodeReadOnly},
 			&opening.Refusal{Code: opening.CodeOverloaded}, &custodian.Denied{Status: 503}} {
@@ -448,13 +440,13 @@ func TestMailboxIsDurableBeforeTheReceipt(t *testing.T) {
 	inHouse(t, nil, func(t *testing.T, h *house) {
 		h.at(time.Second)
 		b := h.seal(h.firm(0, "甲公司"), "1.00")
-		h.seat(1).store.fail, h.seat(1).store.lose = errors.New("disk full"), true
+		h.seat(1).store.breaks(errors.New("disk full"), true)
 		receipt, err := h.agent(1).Mailbox(h.ctx, bidItem(b))
 		wantError(t, "a store that fails", err, "disk full")
 		if receipt != nil {
 			t.Error("a receipt")
 		}
-		h.seat(1).store.fail = nil
+		h.seat(1).store.breaks(nil, false)
 		h.takes(1, "again", bidItem(b))
 	})
 }

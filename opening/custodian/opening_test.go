@@ -30,7 +30,7 @@ func TestWholeLotWithRealCustodians(t *testing.T) {
 		if r := h.agent(1).Ready(h.ctx); r.Err != nil {
 			t.Fatalf("%v\n%s", r.Err, describe(r.Points))
 		}
-		if h.seat(1).keys != 0 {
+		if h.seat(1).asked() != 0 {
 			t.Error("the one-time key was asked for before a release")
 		}
 		for _, j := range []int{2, 3} {

@@ -151,7 +151,7 @@ func TestNoReleaseForAnyFaultInTheClosingPack(t *testing.T) {
 			}
 		}
 		h.seat(1).platform.set(func(p *platform) { p.tamper = nil })
-		if h.seat(1).keys != 0 {
+		if h.seat(1).asked() != 0 {
 			t.Error("the one-time key was asked for")
 		}
 		if err := h.approve(1); err != nil {
@@ -210,7 +210,7 @@ func TestNoReleaseForAPackThatIsNoneOfThisLot(t *testing.T) {
 		h.restart(1)
 		_, _, err = h.agent(1).ReleaseBody(h.ctx)
 		wantError(t, "too large a pack", err, "larger than")
-		if h.seat(1).keys != 0 {
+		if h.seat(1).asked() != 0 {
 			t.Error("the one-time key was asked for")
 		}
 	})
@@ -268,7 +268,7 @@ func TestNoReleaseUnlessEveryPointHolds(t *testing.T) {
 		wantError(t, "a clock that is wrong by an hour", h.agent(1).Ready(h.ctx).Err, "future")
 		h.seat(1).set(func(s *seat) { s.off = 0 })
 		try("all right", "", nil)
-		if h.seat(1).keys != 0 {
+		if h.seat(1).asked() != 0 {
 			t.Error("the one-time key was asked for")
 		}
 	})
@@ -399,12 +399,12 @@ func TestApproval(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantError(t, "an older body", a.Approve(h.ctx, body, h.sign(1, body)), "not the release that was checked last")
-		h.seat(1).store.fail, h.seat(1).store.lose = errors.New("disk full"), true
+		h.seat(1).store.breaks(errors.New("disk full"), true)
 		wantError(t, "a store that fails", a.Approve(h.ctx, later, h.sign(1, later)), "disk full")
 		if a.Release() != nil || len(h.room.Public().Releases) != 0 {
 			t.Error("released though it is not durable")
 		}
-		h.seat(1).store.fail = nil
+		h.seat(1).store.breaks(nil, false)
 		h.seat(1).platform.set(func(p *platform) { p.down = true })
 		wantError(t, "a server that is down", a.Approve(h.ctx, later, h.sign(1, later)), "kept and published here")
 		if rel := a.Release(); rel == nil || !bytes.Equal(rel.Body, later) {
@@ -427,8 +427,8 @@ func TestApproval(t *testing.T) {
 		if err := a.Approve(h.ctx, later, h.sign(1, later)); err != nil {
 			t.Errorf("approved twice: %v", err)
 		}
-		if h.seat(1).keys != 2 {
-			t.Errorf("the key was asked for %d times, 2 bodies were made", h.seat(1).keys)
+		if h.seat(1).asked() != 2 {
+			t.Errorf("the key was asked for %d times, 2 bodies were made", h.seat(1).asked())
 		}
 	})
 }
@@ -485,10 +485,7 @@ func TestLostPriceFormIsGivenBackBeforeFreeze(t *testing.T) {
 		if _, err := h.blobs.Get(root); err != nil {
 			t.Fatal("it was not given back")
 		}
-		time.Sleep(4 * time.Second)
-		if h.stage() != opening.Frozen {
-			t.Fatalf("the lot is %s", h.stage())
-		}
+		h.freezes()
 		if err := h.approve(1); err != nil {
 			t.Error(err)
 		}
@@ -504,10 +501,7 @@ func TestLostForEverybodyDoesNotHoldUpTheLot(t *testing.T) {
 		h.open()
 		h.blobs.Drop(a.Header.Sections[0].Root)
 		h.confirm(a, b)
-		time.Sleep(14 * time.Second)
-		if h.stage() != opening.Frozen {
-			t.Fatalf("the lot is %s", h.stage())
-		}
+		h.freezes()
 		for _, j := range []int{1, 2} {
 			if err := h.approve(j); err != nil {
 				t.Fatal(err)
@@ -572,7 +566,7 @@ func TestStoreThatCannotHoldThePriceForms(t *testing.T) {
 		defer h.end()
 		a, b := h.bids()
 		h.open()
-		h.seat(1).store.fail, h.seat(1).store.lose = errors.New("disk full"), true
+		h.seat(1).store.breaks(errors.New("disk full"), true)
 		h.confirm(a, b)
 		time.Sleep(4 * time.Second)
 		if ok, _ := h.agent(1).Consent(h.ctx); ok {
@@ -589,17 +583,21 @@ func TestDamagedPriceFormOnDiskDoesNotCount(t *testing.T) {
 		defer h.end()
 		h.frozen()
 		s := h.seat(1).store
+		s.mu.Lock()
 		for i := range s.items {
 			if s.items[i].Kind == "section" {
+				s.items[i].Value = bytes.Clone(s.items[i].Value)
 				s.items[i].Value[40] ^= 1
 			}
 		}
+		s.mu.Unlock()
 		h.restart(1)
 		if err := h.approve(1); err != nil { // fetched again before the release
 			t.Fatal(err)
 		}
-		for _, it := range s.items {
-			if it.Kind == "section" && sm.TreeRoot(sm.TreeLeaves(it.Value)) != sm.Hash(it.Key) {
+		forms, _ := s.All("section")
+		for _, it := range forms {
+			if sm.TreeRoot(sm.TreeLeaves(it.Value)) != sm.Hash(it.Key) {
 				t.Error("a damaged form is still in the store")
 			}
 		}
@@ -667,10 +665,10 @@ func TestConsentIsCheap(t *testing.T) {
 		if after, _ := h.seat(1).platform.count(); after-before > 2 {
 			t.Errorf("50 questions fetched %d packs", after-before)
 		}
-		puts := h.seat(1).store.puts
+		puts := h.seat(1).store.written()
 		time.Sleep(2 * time.Second)
 		h.agent(1).Consent(h.ctx)
-		if got := h.seat(1).store.puts; got != puts {
+		if got := h.seat(1).store.written(); got != puts {
 			t.Errorf("a question wrote %d times", got-puts)
 		}
 	})
