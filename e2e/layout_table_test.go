@@ -42,23 +42,26 @@ var packages = map[string]rule{
 	"hsm/sdf":             {7, "crypto/der crypto/sm crypto/cert hsm", false},
 	"hsm/skf":             {7, "crypto/der crypto/sm crypto/cert hsm", false},
 	"hsm/hsmtest":         {7, "crypto/der crypto/sm crypto/cms crypto/cert crypto/keyfile hsm", false},
-	"ws":                  {7, below, false},
+	"ws":                  {7, below + " ws/page", false},
 	"ws/page":             {7, "", false},
 
 	"timestamp/journal/journaltest": {7, "crypto/der crypto/sm timestamp timestamp/tlog timestamp/journal", false},
 
 	"e2e":                   {8, "", false}, // test files only
 	"e2e/catest":            {8, "*", false},
-	"cmd/internal/server":   {9, "*", false},
-	"cmd/internal/demo":     {10, "* cmd/internal/server", false},
-	"cmd/internal/bench":    {10, "* cmd/internal/server", false},
-	"cmd/internal/doctor":   {10, "* cmd/internal/server", false},
-	"cmd/kaibiao":           {11, "* cmd/internal/server cmd/internal/demo cmd/internal/bench cmd/internal/doctor e2e/catest", false},
-	"cmd/kaibiao-bid":       {11, "*", false},
-	"cmd/kaibiao-custodian": {11, "*", false},
-	"cmd/kaibiao-audit":     {11, "*", false},
-	"cmd/kaibiao-signer":    {11, "* hsm/pkcs11 hsm/sdf hsm/skf", false},
-	"cmd/kaibiao-wasm":      {11, "*", false},
+	"cmd/internal/party":    {9, "*", false},
+	"cmd/internal/service":  {9, "*", false},
+	"cmd/internal/server":   {10, "* cmd/internal/party cmd/internal/service", false},
+	"cmd/internal/holder":   {10, "* cmd/internal/party cmd/internal/service", false},
+	"cmd/internal/demo":     {11, "* cmd/internal/server cmd/internal/holder cmd/internal/party", false},
+	"cmd/internal/bench":    {11, "* cmd/internal/server cmd/internal/holder", false},
+	"cmd/internal/doctor":   {11, "* cmd/internal/server cmd/internal/holder", false},
+	"cmd/kaibiao":           {12, "* cmd/internal/party cmd/internal/server cmd/internal/demo cmd/internal/bench cmd/internal/doctor e2e/catest", false},
+	"cmd/kaibiao-bid":       {12, "* cmd/internal/party", false},
+	"cmd/kaibiao-custodian": {12, "* cmd/internal/holder cmd/internal/party", false},
+	"cmd/kaibiao-audit":     {12, "*", false},
+	"cmd/kaibiao-signer":    {12, "* hsm/pkcs11 hsm/sdf hsm/skf", false},
+	"cmd/kaibiao-wasm":      {12, "*", false},
 }
 
 const (
@@ -69,6 +72,7 @@ const (
 // drawn are the arrows inside a line.
 var drawn = map[string]string{
 	"opening":                       "timestamp timestamp/tlog",
+	"ws":                            "ws/page",
 	"crypto/cert/certtest":          "crypto/cert",
 	"opening/report/xlsx":           "opening/report",
 	"hsm/pkcs11":                    "hsm",

@@ -11,7 +11,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"kaibiao/cmd/internal/server"
+	"kaibiao/cmd/internal/party"
 	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
 	"kaibiao/opening"
@@ -72,7 +72,7 @@ func (o *options) anchor() (sm.Hash, error) {
 	if o.lot == "" {
 		return sm.Hash{}, errors.New("请用 --lot 给出公告上的锚值 / give the anchor in the notice with --lot")
 	}
-	return server.ParseAnchor(o.lot)
+	return party.ParseAnchor(o.lot)
 }
 
 func (o *options) client() (*client.Client, error) {
@@ -118,18 +118,18 @@ func (o *options) witnessed(ctx context.Context) (*bidder.Lot, *client.Client, e
 	return lot, c, err
 }
 
-func (o *options) person(ctx context.Context) (server.Person, error) {
+func (o *options) person(ctx context.Context) (party.Person, error) {
 	if o.key == "" {
-		return server.Person{}, errors.New("请用 --key 给出签名密钥 / name the signing key with --key")
+		return party.Person{}, errors.New("请用 --key 给出签名密钥 / name the signing key with --key")
 	}
 	var pin hsm.PIN
 	if o.pin != "" {
 		var err error
 		if pin, err = hsm.ParsePIN(o.pin, nil); err != nil {
-			return server.Person{}, err
+			return party.Person{}, err
 		}
 	}
-	return server.OpenPerson(ctx, o.key, pin)
+	return party.OpenPerson(ctx, o.key, pin)
 }
 
 // send signs a body, puts it on record and says under which receipt.

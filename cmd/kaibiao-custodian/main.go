@@ -13,7 +13,8 @@ import (
 	"os/signal"
 	"syscall"
 
-	"kaibiao/cmd/internal/server"
+	"kaibiao/cmd/internal/holder"
+	"kaibiao/cmd/internal/party"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
@@ -72,12 +73,12 @@ func (o *options) source(spec string) (hsm.PIN, error) {
 	return hsm.ParsePIN(spec, nil)
 }
 
-func (o *options) config() (server.HolderConfig, error) {
+func (o *options) config() (holder.Config, error) {
 	pin, err := o.source(o.pin)
 	if err != nil {
-		return server.HolderConfig{}, err
+		return holder.Config{}, err
 	}
-	return server.HolderConfig{Dir: o.dir, PIN: pin, Insecure: o.insecure, Log: slog.New(slog.NewTextHandler(o.stderr, nil))}, nil
+	return holder.Config{Dir: o.dir, PIN: pin, Insecure: o.insecure, Log: slog.New(slog.NewTextHandler(o.stderr, nil))}, nil
 }
 
 func (o *options) personFlags(cmd *cobra.Command) {
@@ -88,12 +89,12 @@ func (o *options) personFlags(cmd *cobra.Command) {
 	}
 }
 
-func (o *options) person(ctx context.Context) (server.Person, error) {
+func (o *options) person(ctx context.Context) (party.Person, error) {
 	pin, err := o.source(o.keyPIN)
 	if err != nil {
-		return server.Person{}, err
+		return party.Person{}, err
 	}
-	return server.OpenPerson(ctx, o.key, pin)
+	return party.OpenPerson(ctx, o.key, pin)
 }
 
 func (o *options) prepare() *cobra.Command {
@@ -111,7 +112,7 @@ func (o *options) prepare() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			j, err := server.PrepareSeat(cmd.Context(), cfg, url, draft, p.Key, p.Certificate)
+			j, err := holder.PrepareSeat(cmd.Context(), cfg, url, draft, p.Key, p.Certificate)
 			if err != nil {
 				return err
 			}
@@ -137,7 +138,7 @@ func (o *options) serve() *cobra.Command {
 				return err
 			}
 			cfg.Listen = listen
-			h, err := server.NewHolder(cfg)
+			h, err := holder.New(cfg)
 			if err != nil {
 				return err
 			}
@@ -155,7 +156,7 @@ func (o *options) status() *cobra.Command {
 		Short: "列出本托管人的标段 / list this custodian's lots",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			list, err := server.NewAdminClient(o.dir).Status(cmd.Context())
+			list, err := holder.NewAdminClient(o.dir).Status(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -183,7 +184,7 @@ Checks the closing pack and lists every point; if all hold and --yes is given, t
 one-time key. A release cannot be taken back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			h, err := server.ParseAnchor(anchor)
+			h, err := party.ParseAnchor(anchor)
 			if err != nil {
 				return err
 			}
@@ -197,8 +198,8 @@ one-time key. A release cannot be taken back.`,
 }
 
 func (o *options) release(ctx context.Context, anchor sm.Hash, yes bool) error {
-	admin := server.NewAdminClient(o.dir)
-	got, err := admin.Release(ctx, server.ReleaseRequest{Anchor: opening.Hex(anchor)})
+	admin := holder.NewAdminClient(o.dir)
+	got, err := admin.Release(ctx, holder.ReleaseRequest{Anchor: opening.Hex(anchor)})
 	if err != nil {
 		return err
 	}
@@ -224,7 +225,7 @@ func (o *options) release(ctx context.Context, anchor sm.Hash, yes bool) error {
 	if err != nil {
 		return err
 	}
-	done, err := admin.Release(ctx, server.ReleaseRequest{Anchor: opening.Hex(anchor), Body: got.Body, Signature: sig})
+	done, err := admin.Release(ctx, holder.ReleaseRequest{Anchor: opening.Hex(anchor), Body: got.Body, Signature: sig})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"kaibiao/cmd/internal/server"
+	"kaibiao/cmd/internal/party"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
@@ -68,7 +68,7 @@ func (c *ceremony) put(ctx context.Context, b opening.Body) error {
 	if err != nil {
 		return err
 	}
-	people := []server.Person{first}
+	people := []party.Person{first}
 	if c.second != "" {
 		p, err := openPerson(ctx, c.second, c.secondPIN)
 		if err != nil {

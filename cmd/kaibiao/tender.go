@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 
+	"kaibiao/cmd/internal/party"
 	"kaibiao/cmd/internal/server"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/sm"
@@ -35,22 +36,22 @@ func (a *agent) flags(cmd *cobra.Command) {
 
 func (a *agent) client() (*client.Client, error) { return client.New(a.server, nil) }
 
-func (a *agent) person(ctx context.Context) (server.Person, error) {
+func (a *agent) person(ctx context.Context) (party.Person, error) {
 	return openPerson(ctx, a.key, a.pin)
 }
 
-func openPerson(ctx context.Context, key, pinSpec string) (server.Person, error) {
+func openPerson(ctx context.Context, key, pinSpec string) (party.Person, error) {
 	if key == "" {
-		return server.Person{}, errors.New("请用 --key 给出签名密钥 / name the signing key with --key")
+		return party.Person{}, errors.New("请用 --key 给出签名密钥 / name the signing key with --key")
 	}
 	var pin hsm.PIN
 	if pinSpec != "" {
 		var err error
 		if pin, err = hsm.ParsePIN(pinSpec, nil); err != nil {
-			return server.Person{}, err
+			return party.Person{}, err
 		}
 	}
-	return server.OpenPerson(ctx, key, pin)
+	return party.OpenPerson(ctx, key, pin)
 }
 
 func tenderCommand(stdout io.Writer) *cobra.Command {
@@ -173,4 +174,4 @@ func (a *agent) showDraft() *cobra.Command {
 }
 
 // anchorOf reads the --lot flag.
-func anchorOf(s string) (sm.Hash, error) { return server.ParseAnchor(s) }
+func anchorOf(s string) (sm.Hash, error) { return party.ParseAnchor(s) }

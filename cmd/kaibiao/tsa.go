@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kaibiao/cmd/internal/party"
 	"kaibiao/cmd/internal/server"
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/der"
@@ -40,7 +41,7 @@ func (t *tsaFlags) add(ctx context.Context, cfg *server.Config, others []string)
 		if !ok {
 			return fmt.Errorf("--tsa %s: URL,根证书文件,策略 OID / URL,root file,policy OID", spec)
 		}
-		root, err := server.ReadCertificate(file)
+		root, err := party.ReadCertificate(file)
 		if err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func (t *tsaFlags) authority(ctx context.Context) (server.TSA, error) {
 	if err != nil {
 		return server.TSA{}, err
 	}
-	root, err := server.ReadCertificate(t.root)
+	root, err := party.ReadCertificate(t.root)
 	if err != nil {
 		return server.TSA{}, err
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kaibiao/cmd/internal/holder"
 	"kaibiao/cmd/internal/server"
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
@@ -37,7 +38,7 @@ type show struct {
 	started time.Time
 	people  *people
 	server  *server.Server
-	holders []*server.Holder
+	holders []*holder.Holder
 	client  *client.Client
 	anchor  sm.Hash
 	lot     *bidder.Lot

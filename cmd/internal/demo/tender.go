@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"kaibiao/cmd/internal/holder"
 	"kaibiao/cmd/internal/server"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/seal"
@@ -55,7 +56,7 @@ func (s *show) start(ctx context.Context, run func(func(context.Context) error))
 		return err
 	}
 	for j := range s.people.custodians {
-		h, err := server.NewHolder(server.HolderConfig{Dir: filepath.Join(s.dir, fmt.Sprintf("custodian%d", j+1)), Listen: "127.0.0.1:0",
+		h, err := holder.New(holder.Config{Dir: filepath.Join(s.dir, fmt.Sprintf("custodian%d", j+1)), Listen: "127.0.0.1:0",
 			PIN: demoPIN, Log: s.log(fmt.Sprintf("custodian %d", j+1))})
 		if err != nil {
 			return err

@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"sync"
 
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
@@ -86,7 +86,7 @@ func (s *Server) NewCode() (string, error) {
 	if err != nil && !os.IsNotExist(err) {
 		return "", err
 	}
-	return code, writeFile(d.codeFile(), append(old, digestLine(code)...))
+	return code, service.WriteFile(d.codeFile(), append(old, digestLine(code)...))
 }
 
 func digestLine(code string) string {
@@ -103,7 +103,7 @@ func (d *drafts) takeCode(code string) error {
 	lines := strings.SplitAfter(string(all), "\n")
 	for i, l := range lines {
 		if subtle.ConstantTimeCompare([]byte(l), []byte(want)) == 1 {
-			return writeFile(d.codeFile(), []byte(strings.Join(slices.Delete(lines, i, i+1), "")))
+			return service.WriteFile(d.codeFile(), []byte(strings.Join(slices.Delete(lines, i, i+1), "")))
 		}
 	}
 	return &opening.Refusal{Code: opening.CodeSigner, Detail: "the one-time code is not known or was used: ask the operator for another"}
@@ -129,7 +129,7 @@ func (d *drafts) save(id string, s *savedDraft) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(d.file(id), b)
+	return service.WriteFile(d.file(id), b)
 }
 
 func (d *drafts) view(id string, s *savedDraft) *opening.LotDraft {
@@ -309,31 +309,4 @@ func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) 
 		return err
 	}
 	return d.server.lots.begin(ctx, p, trust, "file:"+d.key(id))
-}
-
-// writeFile replaces a file at once and durably.
-func writeFile(path string, b []byte) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(f.Name()))
-		}
-	}()
-	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

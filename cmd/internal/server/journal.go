@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
 	"kaibiao/timestamp/journal"
@@ -89,7 +90,7 @@ func readSaved(lot *journal.Lot) (opening.Saved, error) {
 		}
 	}
 	for _, kind := range []string{opening.ItemHalf, opening.ItemTicket, opening.ItemAlive, opening.ItemRecord} {
-		if err := eachItem(lot, kind, func(it journal.Item) {
+		if err := service.EachItem(lot, kind, func(it journal.Item) {
 			s.Items = append(s.Items, opening.Item{Kind: it.Kind, Key: it.Key, Value: it.Value})
 		}); err != nil {
 			return s, err
@@ -122,26 +123,5 @@ func readNotes(lot *journal.Lot, s *opening.Saved) error {
 			}
 			from = n.Size + 1
 		}
-	}
-}
-
-func eachItem(lot *journal.Lot, kind string, use func(journal.Item)) error {
-	var after []byte
-	for {
-		list, err := lot.Items(kind, after, page)
-		if err != nil {
-			return err
-		}
-		if len(list) == 0 {
-			return nil
-		}
-		for _, it := range list {
-			use(it)
-		}
-		last := list[len(list)-1].Key
-		if len(last) == 0 && len(list) < page {
-			return nil
-		}
-		after = last
 	}
 }

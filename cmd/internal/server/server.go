@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,10 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
+	"kaibiao/cmd/internal/party"
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
@@ -159,7 +159,7 @@ func (s *Server) Room(anchor sm.Hash) *opening.Room { return s.lots.Room(anchor)
 // Run serves until ctx ends or something fails that cannot go on, and closes everything. It is called once.
 func (s *Server) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, s.close()) }()
-	return live(ctx, s.journal, func(ctx context.Context, part func(func(context.Context) error)) error {
+	return service.Run(ctx, s.journal, func(ctx context.Context, part func(func(context.Context) error)) error {
 		part(s.keepLots)
 		if err := s.lots.restore(ctx); err != nil {
 			return err
@@ -171,10 +171,10 @@ func (s *Server) Run(ctx context.Context) (err error) {
 			return err
 		}
 		part(hub.Run)
-		part(func(ctx context.Context) error { return serve(ctx, s.public, handler) })
+		part(func(ctx context.Context) error { return service.Serve(ctx, s.public, handler) })
 		if s.metrics != nil {
 			part(func(ctx context.Context) error {
-				return serve(ctx, s.metrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
+				return service.Serve(ctx, s.metrics, promhttp.HandlerFor(s.registry, promhttp.HandlerOpts{}))
 			})
 		}
 		return nil
@@ -215,27 +215,6 @@ func (s *Server) handler(live http.Handler) (http.Handler, error) {
 		}
 	}
 	return mux, nil
-}
-
-// serve answers on a listener until ctx ends; connections get five seconds to finish.
-func serve(ctx context.Context, l net.Listener, h http.Handler) error {
-	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	done := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(done)
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-		defer cancel()
-		if srv.Shutdown(end) != nil {
-			srv.Close()
-		}
-	})
-	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		stop()
-		return fmt.Errorf("serving %s: %w", l.Addr(), err)
-	}
-	<-done
-	return nil
 }
 
 // warn returns what tells an operator about a lot. It names the lot by its id and anchor, never a bidder.
@@ -279,7 +258,7 @@ func (s *Server) passphrase(context.Context) ([]byte, error) {
 		var r [16]byte
 		randomBytes(r[:])
 		b = []byte(hex.EncodeToString(r[:]))
-		err = writeFile(path, b)
+		err = service.WriteFile(path, b)
 	}
 	return b, err
 }
@@ -303,7 +282,7 @@ func ReadTrust(dir string) (*cert.Trust, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, der := range certificatesIn(raw) {
+		for _, der := range party.Certificates(raw) {
 			if _, err := cert.Parse(der); err != nil {
 				return nil, fmt.Errorf("the certificate %s: %w", filepath.Base(f), err)
 			}
@@ -311,19 +290,4 @@ func ReadTrust(dir string) (*cert.Trust, error) {
 		}
 	}
 	return cert.NewTrust(all)
-}
-
-// certificatesIn returns the certificates of a file: PEM blocks, or the whole as DER.
-func certificatesIn(raw []byte) [][]byte {
-	if !strings.Contains(string(raw[:min(len(raw), 64)]), "-----BEGIN") {
-		return [][]byte{raw}
-	}
-	var out [][]byte
-	for {
-		var b *pem.Block
-		if b, raw = pem.Decode(raw); b == nil {
-			return out
-		}
-		out = append(out, b.Bytes)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kaibiao/cmd/internal/party"
 	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
@@ -180,20 +181,7 @@ func (t *TermsFile) certificate(name string) ([]byte, error) {
 	if !filepath.IsAbs(name) {
 		name = filepath.Join(t.dir, name)
 	}
-	return ReadCertificate(name)
-}
-
-// ReadCertificate reads the one certificate of a file, PEM or DER.
-func ReadCertificate(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	all := certificatesIn(b)
-	if len(all) != 1 {
-		return nil, fmt.Errorf("%s holds %d certificates, one is needed", path, len(all))
-	}
-	return all[0], nil
+	return party.ReadCertificate(name)
 }
 
 func (t *TermsFile) choices(out *opening.Terms) error {

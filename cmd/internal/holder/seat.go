@@ -1,4 +1,4 @@
-package server
+package holder
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/keyfile"
@@ -21,7 +22,7 @@ import (
 )
 
 // PrepareSeat is [Holder.Prepare] from another process than the one that serves the folder: that one finds the seat.
-func PrepareSeat(ctx context.Context, cfg HolderConfig, server, draft string, person crypto.Signer, certificate []byte) (int, error) {
+func PrepareSeat(ctx context.Context, cfg Config, server, draft string, person crypto.Signer, certificate []byte) (int, error) {
 	if err := sm.SelfTest(); err != nil {
 		return 0, err
 	}
@@ -34,7 +35,7 @@ func (h *Holder) saveSeat(s *seat) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(h.seatDir(s.Draft), "seat.json"), b)
+	return service.WriteFile(filepath.Join(h.seatDir(s.Draft), "seat.json"), b)
 }
 
 // Prepare takes a seat: it reads the draft's Terms in full, checks them and that its person's certificate is the one of a
@@ -223,7 +224,7 @@ func (h *Holder) params(ctx context.Context, c *client.Client, s *seat, anchor s
 		if b, err = ask(ctx, anchor); err != nil {
 			return nil, err
 		}
-		return b, writeFile(path, b)
+		return b, service.WriteFile(path, b)
 	}
 	raw, err := get("params", c.Params)
 	if err != nil {

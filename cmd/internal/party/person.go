@@ -1,12 +1,19 @@
-package server
+// Package party opens what a person brings to a program: keys, certificates, anchors.
+package party
 
 import (
+	"bytes"
 	"context"
 	"crypto"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"net/url"
+	"os"
 	"strings"
 
+	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
 )
 
@@ -56,4 +63,41 @@ func filePath(uri string) (string, bool) {
 	}
 	path, err := url.PathUnescape(rest)
 	return path, err == nil
+}
+
+// ReadCertificate reads the one certificate of a file, PEM or DER.
+func ReadCertificate(path string) ([]byte, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	all := Certificates(b)
+	if len(all) != 1 {
+		return nil, fmt.Errorf("%s holds %d certificates, one is needed", path, len(all))
+	}
+	return all[0], nil
+}
+
+// Certificates returns the certificates of a file: PEM blocks, or the whole as DER.
+func Certificates(raw []byte) [][]byte {
+	if !strings.Contains(string(raw[:min(len(raw), 64)]), "-----BEGIN") {
+		return [][]byte{raw}
+	}
+	var out [][]byte
+	for {
+		var b *pem.Block
+		if b, raw = pem.Decode(raw); b == nil {
+			return out
+		}
+		out = append(out, b.Bytes)
+	}
+}
+
+// ParseAnchor reads an anchor as people type it: 64 hex digits, spaces between groups allowed.
+func ParseAnchor(s string) (sm.Hash, error) {
+	raw, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(s), []byte(" "), nil)))
+	if err != nil || len(raw) != 32 {
+		return sm.Hash{}, errors.New("锚值是 64 位十六进制 / an anchor has 64 hex digits")
+	}
+	return sm.Hash(raw), nil
 }

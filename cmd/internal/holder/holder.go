@@ -1,4 +1,5 @@
-package server
+// Package holder is a custodian's program: shared by kaibiao-custodian, the demo and tests.
+package holder
 
 import (
 	"context"
@@ -14,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cms"
 	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
@@ -22,10 +24,10 @@ import (
 	"kaibiao/timestamp/journal"
 )
 
-// HolderConfig is what a custodian's program is made of. Dir is made with all that is missing in it: journal.db, and for
+// Config is what a custodian's program is made of. Dir is made with all that is missing in it: journal.db, and for
 // each lot lots/<draft>/ with seat.json and the keystores e.kks and v.kks. The one-time key e stays in its keystore and is
 // unsealed only to be released.
-type HolderConfig struct {
+type Config struct {
 	Dir      string
 	Listen   string
 	PIN      hsm.PIN // of the keystores in Dir
@@ -37,7 +39,7 @@ type HolderConfig struct {
 // A Holder is a custodian's program: it prepares keys for lots, cosigns, keeps the mailbox, and releases when its person
 // has approved. Its methods are safe for concurrent use.
 type Holder struct {
-	cfg    HolderConfig
+	cfg    Config
 	store  *journal.Store
 	listen net.Listener
 
@@ -55,8 +57,8 @@ type seat struct {
 	Anchor *opening.Hex `json:"anchor"` // noted before the first cosignature: e belongs to this lot for ever
 }
 
-// NewHolder opens the folder and binds the address. [Holder.Run] then serves.
-func NewHolder(cfg HolderConfig) (*Holder, error) {
+// New opens the folder and binds the address. [Holder.Run] then serves.
+func New(cfg Config) (*Holder, error) {
 	if err := sm.SelfTest(); err != nil {
 		return nil, fmt.Errorf("the start-up self-test failed, nothing is started: %w", err)
 	}
@@ -112,15 +114,15 @@ func (h *Holder) readSeats() error {
 // Run serves until ctx ends.
 func (h *Holder) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, h.store.Close()) }()
-	return live(ctx, h.store, func(ctx context.Context, part func(func(context.Context) error)) error {
+	return service.Run(ctx, h.store, func(ctx context.Context, part func(func(context.Context) error)) error {
 		h.openSeats(ctx)
 		admin, err := h.listenAdmin()
 		if err != nil {
 			return err
 		}
 		part(h.tend)
-		part(func(ctx context.Context) error { return serve(ctx, h.listen, custodian.Handler(h.agent)) })
-		part(func(ctx context.Context) error { return serve(ctx, admin, h.adminHandler()) })
+		part(func(ctx context.Context) error { return service.Serve(ctx, h.listen, custodian.Handler(h.agent)) })
+		part(func(ctx context.Context) error { return service.Serve(ctx, admin, h.adminHandler()) })
 		return nil
 	})
 }

@@ -1,9 +1,8 @@
-package server
+package holder
 
 import (
 	"bytes"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -160,13 +159,4 @@ func (c *AdminClient) do(ctx context.Context, method, path string, in, out any) 
 		return fmt.Errorf("the custodian's program answered %s: %s", resp.Status, bytes.TrimSpace(b))
 	}
 	return json.Unmarshal(b, out)
-}
-
-// ParseAnchor reads an anchor as people type it: 64 hex digits, spaces between groups allowed.
-func ParseAnchor(s string) (sm.Hash, error) {
-	raw, err := hex.DecodeString(string(bytes.ReplaceAll([]byte(s), []byte(" "), nil)))
-	if err != nil || len(raw) != 32 {
-		return sm.Hash{}, errors.New("锚值是 64 位十六进制 / an anchor has 64 hex digits")
-	}
-	return sm.Hash(raw), nil
 }

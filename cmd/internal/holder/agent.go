@@ -1,10 +1,11 @@
-package server
+package holder
 
 import (
 	"context"
 	"errors"
 	"io"
 
+	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cert"
 	"kaibiao/crypto/sm"
 	"kaibiao/opening"
@@ -67,7 +68,7 @@ func (s *holderStore) Put(ctx context.Context, items ...opening.Item) error {
 
 // All implements [custodian.Store].
 func (s *holderStore) All(kind string) (out []opening.Item, err error) {
-	err = eachItem(s.lot, kind, func(it journal.Item) {
+	err = service.EachItem(s.lot, kind, func(it journal.Item) {
 		out = append(out, opening.Item{Kind: it.Kind, Key: it.Key, Value: it.Value})
 	})
 	return out, err
