@@ -242,6 +242,7 @@ func (h *hall) dial(query string, header http.Header) (*viewer, *http.Response, 
 // view connects a viewer and waits until the hub has taken or refused it.
 func (h *hall) view(query string) *viewer {
 	h.t.Helper()
+	synctest.Wait() // the hub runs
 	v, _, err := h.dial(query, nil)
 	if err != nil {
 		h.t.Fatal(err)

@@ -301,6 +301,7 @@ func TestCloseCodes(t *testing.T) {
 func TestNoSuchLot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHall(t, newWorld(t, nil), nil)
+		synctest.Wait()
 		for _, path := range []string{strings.Repeat("0", 64), "x", strings.ToUpper(strings.TrimPrefix(h.path(), "/lots/"))} {
 			d := h.dialer()
 			conn, _, err := d.DialContext(h.ctx, "ws://kaibiao.example/ws/lots/"+path, nil)

@@ -1,5 +1,7 @@
 package page
 
+import "strconv"
+
 // A Frame is what every page has around its content.
 type Frame struct {
 	W       *Words
@@ -72,6 +74,20 @@ type Lot struct {
 	BundleHref          string
 	RecordHref          string
 }
+
+// Wide reports whether the table needs the whole width, so that the record stands below it.
+func (l *Lot) Wide() bool { return l.Table != nil && l.Table.Prices }
+
+// Newest is the newest record, nil if there is none.
+func (l *Lot) Newest() *Record {
+	if len(l.Records) == 0 {
+		return nil
+	}
+	return &l.Records[0]
+}
+
+// All is the text that leads to all records.
+func (l *Lot) All() string { return Fill(l.W.RecordAll, "n", strconv.Itoa(len(l.Records))) }
 
 // Step is a step of the opening, or a date.
 type Step struct {

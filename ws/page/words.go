@@ -11,7 +11,7 @@ type Words struct {
 	Live, Lost, Reload, AutoOn, AutoOff         string
 	Says, NoScript, Theme                       string
 	TurnNone, Waiting                           string
-	Record, RecordNo, RecordNew                 string
+	Record, RecordNo, RecordNew, RecordAll      string
 	CheckpointLine, Checkpoint, Root            string
 	StepOf, StepNext                            string
 	Steps                                       [8]string

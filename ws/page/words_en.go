@@ -9,7 +9,7 @@ func english() *Words {
 		Says:     "Server says, not yet verified",
 		NoScript: "Provided by the server, not verified here. Download the bundle to verify offline. Without scripts this page does not update by itself: reload it.", Theme: "Dark or light",
 		TurnNone: "Nothing for you to do", Waiting: "Waiting",
-		Record: "Record", RecordNo: "No. {n}", RecordNew: "{n} new, latest: {text}",
+		Record: "Record", RecordNo: "No. {n}", RecordAll: "All {n} entries", RecordNew: "{n} new, latest: {text}",
 		CheckpointLine: "Checkpoint {n} · cosigned {k} / {w}", Checkpoint: "Newest checkpoint", Root: "Root",
 		StepOf: "Step {n} of 8", StepNext: "Next",
 		Steps:        [8]string{"Closed", "Check-in", "Confirm", "Keys released", "Decrypt", "Announce, draw", "Objections", "Sign, archive"},

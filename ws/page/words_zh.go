@@ -9,7 +9,7 @@ func chinese() *Words {
 		Says:     "服务器称，待核验",
 		NoScript: "以下由服务器提供，本机未核验。可下载归档包离线核验。没有脚本时本页不会自己更新，请刷新。", Theme: "深色或浅色",
 		TurnNone: "现在无需操作", Waiting: "正在等待",
-		Record: "开标记录", RecordNo: "第 {n} 条", RecordNew: "新增 {n} 条，最新：{text}",
+		Record: "开标记录", RecordNo: "第 {n} 条", RecordAll: "全部 {n} 条", RecordNew: "新增 {n} 条，最新：{text}",
 		CheckpointLine: "检查点 {n} · 托管方联签 {k} / {w}", Checkpoint: "最新检查点", Root: "根",
 		StepOf: "第 {n} 步，共 8 步", StepNext: "下一步",
 		Steps:        [8]string{"截标", "签到", "确认解密", "释放密钥", "解密", "唱标抽取", "异议答复", "签字归档"},
