@@ -37,6 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := hsm.Harden(); err != nil {
 		return err
 	}
+	if err := sm.SelfTest(); err != nil {
+		return fmt.Errorf("启动自检未通过，不启动 / the start-up self-test failed, nothing is started: %w", err)
+	}
 	o := &options{stdout: stdout, stderr: stderr}
 	cmd := &cobra.Command{
 		Use:   "kaibiao-custodian",

@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"kaibiao/crypto/sm"
 	"kaibiao/hsm"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,9 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err := hsm.Harden(); err != nil {
 		return err
+	}
+	if err := sm.SelfTest(); err != nil {
+		return fmt.Errorf("启动自检未通过，不启动 / the start-up self-test failed, nothing is started: %w", err)
 	}
 	cmd := &cobra.Command{
 		Use:   "kaibiao",

@@ -37,7 +37,7 @@ func openingCommand(stdout io.Writer) *cobra.Command {
 	f.StringVar(&c.secondPIN, "supervisor-pin", "", "其口令来源 / where its passphrase comes from")
 	cmd.AddCommand(c.status(), c.simple("start", "启动开标 / start the opening", func(string) opening.Body { return &opening.OpenBody{} }),
 		c.simple("abort", "终止标段 / abort the lot", func(reason string) opening.Body { return &opening.AbortBody{Reason: reason} }),
-		c.extend(), c.window(), c.phase(), c.limits(), c.reply(), c.finding(), c.exclude(), c.distrust(), c.note(), c.record(), c.bundle())
+		c.extend(), c.window(), c.phase(), c.limits(), c.reply(), c.finding(), c.exclude(), c.distrust(), c.note(), c.sign(), c.record(), c.bundle())
 	return cmd
 }
 
@@ -287,6 +287,30 @@ func (c *ceremony) note() *cobra.Command {
 			return c.put(cmd.Context(), &opening.NoteBody{Text: text})
 		}}
 	cmd.Flags().StringVar(&text, "text", "", "内容 / the text")
+	return cmd
+}
+
+// sign signs in a phase as agency or supervisor: nothing, or record.json as it stands.
+func (c *ceremony) sign() *cobra.Command {
+	var record bool
+	cmd := &cobra.Command{Use: "sign PHASE [--record]", Short: "在阶段内签字 / sign in a phase", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b := &opening.SignBody{Phase: args[0]}
+			if record {
+				anchor, cl, err := c.atLot()
+				if err != nil {
+					return err
+				}
+				raw, err := cl.RecordJSON(cmd.Context(), anchor)
+				if err != nil {
+					return err
+				}
+				d := sm.Sum(raw)
+				b.Digest = d[:]
+			}
+			return c.put(cmd.Context(), b)
+		}}
+	cmd.Flags().BoolVar(&record, "record", false, "签开标记录 record.json / sign record.json")
 	return cmd
 }
 

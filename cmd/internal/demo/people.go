@@ -48,19 +48,37 @@ func (s *show) setUp(context.Context, func(func(context.Context) error)) error {
 			return err
 		}
 	}
-	for name, pair := range map[string]*certtest.Pair{"示例州招标代理有限公司": &p.agency, "示例州公共资源交易监督局": &p.supervisor,
-		"示例州交通建设投资中心": &p.tenderer, "示例州公证处": &p.custodians[0], "示例州招标投标协会": &p.custodians[1],
-		"示例州公共资源交易中心": &p.custodians[2], "示例州密码管理局": &p.custodians[3]} {
-		var err error
-		if *pair, err = p.firm(0, name); err != nil {
-			return err
-		}
+	if err := p.makePeople(); err != nil {
+		return err
 	}
 	if err := s.makeFirms(); err != nil {
 		return err
 	}
 	s.say("两家互不相关的省级 CA / two unrelated provincial CAs: %s, %s", "云岭", "石溪")
 	return s.writeTrust()
+}
+
+// organisations of the demo; each of the first four has a custodian too.
+const (
+	tendererName   = "示例州交通建设投资中心"
+	agencyName     = "示例州招标代理有限公司"
+	centreName     = "示例州公共资源交易中心"
+	supervisorName = "示例州公共资源交易监督局"
+)
+
+func (p *people) makePeople() error {
+	var err error
+	for name, pair := range map[string]*certtest.Pair{agencyName: &p.agency, supervisorName: &p.supervisor, tendererName: &p.tenderer} {
+		if *pair, err = p.firm(0, name); err != nil {
+			return err
+		}
+	}
+	for j, name := range []string{tendererName, agencyName, centreName, supervisorName} {
+		if p.custodians[j], err = p.firm(j%2, name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *people) makeTSA(i int, name string) error {

@@ -161,13 +161,13 @@ func (s *show) prepareAll(ctx context.Context) error {
 	return first
 }
 
-// keyTime is how long this machine, as busy as it is now, needs to seal the custodians' keys: twelve keystores.
+// keyTime is how long this machine, as busy as it is now, needs to seal the custodians' keys: eight keystores.
 func (s *show) keyTime() time.Duration {
 	begun := time.Now()
 	if _, err := sm.PBKDF2("a measure", make([]byte, 16), 600_000, 16); err != nil {
 		return 0
 	}
-	return 12 * time.Since(begun) / time.Duration(max(1, min(4, runtime.GOMAXPROCS(0))))
+	return 8 * time.Since(begun) / time.Duration(max(1, min(4, runtime.GOMAXPROCS(0))))
 }
 
 func (s *show) makeTerms(d *opening.LotDraft, lead time.Duration) (*opening.Terms, error) {

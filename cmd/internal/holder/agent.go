@@ -16,7 +16,7 @@ import (
 
 // newAgent makes the agent of a seat on its lot of the journal.
 func (h *Holder) newAgent(ctx context.Context, c *client.Client, s *seat, p *opening.Params, trust *cert.Trust) (*custodian.Agent, error) {
-	v, err := h.key(ctx, s, "v")
+	v, err := h.witnessKey(ctx, s)
 	if err != nil {
 		return nil, err
 	}

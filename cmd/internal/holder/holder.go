@@ -44,7 +44,8 @@ type Holder struct {
 	listen net.Listener
 
 	mu     sync.Mutex
-	seats  map[string]*seat // by draft id
+	seats  map[string]*seat          // by draft id
+	fresh  map[string]*sm.PrivateKey // witness keys made by this process, by draft id, until their agent has them
 	agents map[string]*custodian.Agent
 }
 
@@ -68,7 +69,7 @@ func New(cfg Config) (*Holder, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Holder{cfg: cfg, seats: map[string]*seat{}, agents: map[string]*custodian.Agent{}}
+	h := &Holder{cfg: cfg, seats: map[string]*seat{}, fresh: map[string]*sm.PrivateKey{}, agents: map[string]*custodian.Agent{}}
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, "lots"), 0o700); err != nil {
 		return nil, err
 	}
@@ -115,7 +116,6 @@ func (h *Holder) readSeats() error {
 func (h *Holder) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, h.store.Close()) }()
 	return service.Run(ctx, h.store, func(ctx context.Context, part func(func(context.Context) error)) error {
-		h.openSeats(ctx)
 		admin, err := h.listenAdmin()
 		if err != nil {
 			return err
@@ -138,31 +138,36 @@ func (h *Holder) Agent(anchor sm.Hash) *custodian.Agent {
 	return h.agent(hex.EncodeToString(anchor[:]))
 }
 
-// tend looks for lots that have begun, hands items and releases on that were not taken yet, and probes servers in confirm
-// windows.
+// tend looks for lots that have begun, and has each agent do what is due about once a second.
 func (h *Holder) tend(ctx context.Context) error {
-	tick := time.NewTicker(500 * time.Millisecond)
-	defer tick.Stop()
-	for n := 0; ; n++ {
+	var agents sync.WaitGroup
+	defer agents.Wait()
+	tended := map[*custodian.Agent]bool{}
+	for {
+		h.openSeats(ctx)
+		h.mu.Lock()
+		for _, a := range h.agents {
+			if !tended[a] {
+				tended[a] = true
+				agents.Go(func() { tendAgent(ctx, a) })
+			}
+		}
+		h.mu.Unlock()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-tick.C:
+		case <-time.After(500 * time.Millisecond):
 		}
-		h.openSeats(ctx)
-		h.mu.Lock()
-		var agents []*custodian.Agent
-		for _, a := range h.agents {
-			agents = append(agents, a)
-		}
-		h.mu.Unlock()
-		for _, a := range agents {
-			a.Deliver(ctx)
-			if n%10 == 0 {
-				if err := a.Resend(ctx); err != nil && ctx.Err() == nil {
-					h.warnf("sending the release again: %v", err)
-				}
-			}
+	}
+}
+
+func tendAgent(ctx context.Context, a *custodian.Agent) {
+	for {
+		a.Tend(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Second):
 		}
 	}
 }

@@ -26,7 +26,7 @@ func PrepareSeat(ctx context.Context, cfg Config, server, draft string, person c
 	if err := sm.SelfTest(); err != nil {
 		return 0, err
 	}
-	h := &Holder{cfg: cfg, seats: map[string]*seat{}}
+	h := &Holder{cfg: cfg, seats: map[string]*seat{}, fresh: map[string]*sm.PrivateKey{}}
 	return h.Prepare(ctx, server, draft, person, certificate)
 }
 
@@ -58,6 +58,9 @@ func (h *Holder) Prepare(ctx context.Context, server, draft string, person crypt
 	}
 	if err := terms.Check(h.cfg.Insecure); err != nil {
 		return 0, err
+	}
+	if terms.AsksFacts() {
+		return 0, errors.New("the Terms ask for facts about bidders' machines, which this version's programs cannot seal")
 	}
 	j := 1 + slices.IndexFunc(terms.Custodians, func(s opening.CustodianSeat) bool { return bytes.Equal(s.Certificate, certificate) })
 	if j == 0 {
@@ -105,7 +108,22 @@ func (h *Holder) answer(ctx context.Context, s *seat, person crypto.Signer, cert
 	if out.Signature, err = cms.Sign(person, certificate, st); err != nil {
 		return out, err
 	}
+	h.mu.Lock()
+	h.fresh[s.Draft] = v
+	h.mu.Unlock()
 	return out, h.saveSeat(s)
+}
+
+// witnessKey returns v of a seat, without unsealing it again if this process has just made it.
+func (h *Holder) witnessKey(ctx context.Context, s *seat) (*sm.PrivateKey, error) {
+	h.mu.Lock()
+	v := h.fresh[s.Draft]
+	delete(h.fresh, s.Draft)
+	h.mu.Unlock()
+	if v != nil {
+		return v, nil
+	}
+	return h.key(ctx, s, "v")
 }
 
 // key opens a key of a seat, or makes it.

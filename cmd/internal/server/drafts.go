@@ -202,6 +202,9 @@ func (d *drafts) judge(s *savedDraft, in opening.DraftTerms) error {
 	if err := t.Check(d.server.cfg.Insecure); err != nil {
 		return wrong("%v", err)
 	}
+	if t.AsksFacts() {
+		return wrong("a supervisor has an encryption certificate: then every bid needs facts about its machine, which this version's programs cannot seal. Leave the certificate out")
+	}
 	if !bytes.Equal(t.LogKey[:], s.LogKey) || t.TrustHash != sm.Sum(s.Trust) {
 		return wrong("the Terms do not name this draft's log key and trust file")
 	}

@@ -146,7 +146,7 @@ func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, 
 		}
 		one.custodians = append(one.custodians, &keyHolder{number: i + 1, client: c})
 	}
-	parts.Consenter = &consenter{one.custodians}
+	parts.Consenter = &consenter{one}
 	if st := s.stamperFor(&p.Terms); st != nil {
 		parts.Stamper = st
 	}
@@ -266,35 +266,6 @@ func (c *keyHolder) witnessOnce(ctx context.Context, o *lot) (<-chan struct{}, e
 	}
 	o.clock.heard(c.number, signatures, req.Add.Note, room.Params())
 	return changed, nil
-}
-
-// consenter asks all custodians at once whether the log lacks something of theirs.
-type consenter struct{ custodians []*keyHolder }
-
-// Consent implements [opening.Consenter].
-func (c *consenter) Consent(ctx context.Context) (agreed int, missing []string) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, one := range c.custodians {
-		wg.Go(func() {
-			ok, lacks, err := one.client.Consent(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err != nil:
-				missing = append(missing, fmt.Sprintf("custodian %d does not answer", one.number))
-			case ok:
-				agreed++
-			default:
-				missing = append(missing, fmt.Sprintf("custodian %d misses: %s", one.number, lacks))
-			}
-		})
-	}
-	wg.Wait()
-	slices.Sort(missing)
-	return agreed, missing
 }
 
 // blobs makes a blob store the [opening.Blobs] of a room.
