@@ -381,6 +381,9 @@ func TestUploadPlaces(t *testing.T) {
 			if ok := err == nil; ok != (want && location != "?x") {
 				t.Errorf("%q: %v", location, err)
 			}
+			if !want {
+				wantError(t, location, err, "names no place")
+			}
 		})
 	}
 }

@@ -311,6 +311,18 @@ func TestWrongExtends(t *testing.T) {
 	}
 }
 
+func TestExtendNeverOpensEarlier(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, func(t *opening.Terms) { t.Open = t.Close + 20*opening.Second })
+		defer b.end()
+		b.at(14 * time.Second)
+		extend := &opening.ExtendBody{Close: b.instant(15 * time.Second), Open: b.instant(29 * time.Second), Reason: "r"}
+		shown := b.grow(12, b.entry(time.Second, extend, true))
+		wantStatus(t, "1 s earlier", b.ask(b.checkpoint(), 0, shown...), 403)
+	})
+}
+
 func TestShownEntriesMustBeTheAgencys(t *testing.T) {
 	t.Parallel()
 	onBench(t, func(t *testing.T, b *bench) {
@@ -422,7 +434,7 @@ func TestFewerShownEntriesTakeNothingBack(t *testing.T) {
 		shown := b.grow(22, b.entry(5*time.Second, extend, true), b.entry(20*time.Second, &opening.CloseBody{}, false))
 		n := b.checkpoint()
 		all := texts(t, b.on(n, shown...)...)
-		for _, list := range [][][]byte{{all[1]}, all, {all[1]}, {all[0]}, {all[1], all[0]}} {
+		for _, list := range [][][]byte{{all[1]}, all, {all[1]}, {all[0]}} {
 			if err := b.agent(1).Opened(list); err != nil {
 				t.Fatal(err)
 			}

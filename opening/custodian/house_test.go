@@ -98,6 +98,7 @@ type platform struct {
 	raw    func([]byte) []byte    // changes its bytes
 	packs  int
 	passed []opening.MailboxItem
+	tries  int   // to pass something on
 	refuse error // what PassOn answers instead of handing over
 	submit error // what Submit answers instead
 }
@@ -146,6 +147,7 @@ func (p *platform) Submit(ctx context.Context, s opening.Submission) error {
 
 func (p *platform) PassOn(ctx context.Context, item opening.MailboxItem) error {
 	p.mu.Lock()
+	p.tries++
 	down, refuse := p.down, p.refuse
 	if !down {
 		p.passed = append(p.passed, item)

@@ -383,6 +383,11 @@ func TestDeliveryIsNoPingPong(t *testing.T) {
 			if s.mail != 3 {
 				t.Errorf("custodian %d was handed the item %d times, by 3 fellows", j+1, s.mail)
 			}
+			s.platform.set(func(p *platform) {
+				if p.tries > 4 { // at 0, 1, 3 s
+					t.Errorf("custodian %d tried a server that is down %d times in 6 s", j+1, p.tries)
+				}
+			})
 			if s.store.count("mail") != 1 {
 				t.Errorf("custodian %d does not hold it", j+1)
 			}

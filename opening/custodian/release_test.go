@@ -604,6 +604,34 @@ func TestDamagedPriceFormOnDiskDoesNotCount(t *testing.T) {
 	})
 }
 
+// What a server sends under the name of a price form is kept only if it is that form.
+func TestReplacedPriceFormIsNotKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, longWindow)
+		defer h.end()
+		a, b := h.bids()
+		h.must(h.seal(h.firm(1, "丙公司"), "300.00").Submission(), nil)
+		h.open()
+		h.confirm(a, b)
+		p := h.seat(1).platform
+		p.set(func(p *platform) { p.tamper = func(a *opening.Archive) { a.Sections[0].Source = a.Sections[1].Source } })
+		time.Sleep(2 * time.Second)
+		if ok, missing := h.agent(1).Consent(h.ctx); ok || !strings.HasPrefix(missing[0], "V18 ") {
+			t.Errorf("%v %q", ok, missing)
+		}
+		forms, _ := h.seat(1).store.All("section")
+		if len(forms) != 1 {
+			t.Errorf("%d forms are kept", len(forms))
+		}
+		for _, it := range forms {
+			if sm.TreeRoot(sm.TreeLeaves(it.Value)) != sm.Hash(it.Key) {
+				t.Error("other bytes are kept under the root of a form")
+			}
+		}
+	})
+}
+
 func TestRecordByFailMustHoldTheOwnRelease(t *testing.T) {
 	t.Parallel()
 	for _, hidden := range []bool{true, false} {
