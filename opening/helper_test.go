@@ -14,3 +14,5 @@ func digests(pieces [][]byte) func(sm.Hash) []byte {
 	}
 	return func(h sm.Hash) []byte { return byDigest[h] }
 }
+
+func (h *hall) logKeys() []sm.PublicKey { return []sm.PublicKey{h.world.LogKey.PublicKey()} }

@@ -44,7 +44,8 @@ type Journal interface {
 	Append(ctx context.Context, b Batch) error
 }
 
-// Blobs has the sealed sections by their tree root.
+// Blobs has the sealed sections by their tree root. A source that returns other bytes than were put is taken for a lost one,
+// never held against a bidder.
 type Blobs interface {
 	Get(root sm.Hash) (SectionSource, error)
 }
@@ -103,6 +104,7 @@ type Room struct {
 	origin string
 	sched  tlog.Schedule
 	wake   chan struct{} // capacity 1: something may be due
+	broken chan error    // capacity 1: the journal has failed
 
 	inbox struct { // what has arrived and is not sealed yet
 		sync.Mutex
@@ -111,7 +113,11 @@ type Room struct {
 		closed  error      // set when nothing more is taken
 	}
 
-	mu       sync.RWMutex // guards what follows; written by Run's goroutine, and by those that add cosignatures and tokens
+	// side is held, before mu, by those that make cosignatures, tokens or files durable: they change one after the other, and
+	// nobody waits with mu for their disk.
+	side sync.Mutex
+
+	mu       sync.RWMutex // guards what follows; written by Run's goroutine, and by those that hold side
 	state    *State
 	log      *tlog.Log // log.Size() ticks are sealed
 	placed   []*placed // all entries in order
@@ -166,7 +172,7 @@ var ErrStopped = errors.New("the opening room does not run")
 // an error, since going on would fork the log.
 func NewRoom(p *Params, saved Saved, parts Parts) (*Room, error) {
 	r := &Room{
-		parts: parts, params: p, anchor: p.Hash(), sched: p.Terms.Schedule(), wake: make(chan struct{}, 1),
+		parts: parts, params: p, anchor: p.Hash(), sched: p.Terms.Schedule(), wake: make(chan struct{}, 1), broken: make(chan error, 1),
 		byBody: map[sm.Hash]*placed{}, named: map[uint64]bool{}, cosigned: map[uint64][]tlog.Cosignature{},
 		tokens: map[uint64][]Token{}, changed: make(chan struct{}), forms: map[BidID]OpenedForm{},
 		halves: map[BidID]seal.FileHalf{}, tickets: map[BidID][]byte{}, refused: map[string]int{},

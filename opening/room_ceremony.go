@@ -141,7 +141,11 @@ func (r *Room) judgeAll(ctx context.Context, s *State, keys map[BidID]lockKey) m
 		if err != nil {
 			src = nil
 		}
-		if forms[i], err = s.judgeWith(b, keys[b.ID], src); err != nil {
+		forms[i], err = s.judgeWith(b, keys[b.ID], src)
+		if v := forms[i].Verdict; err == nil && v > VerdictLock && v < VerdictValid && r.lost(b) {
+			err = errDamaged
+		}
+		if err != nil {
 			r.parts.Warn("a sealed form cannot be read: %v", err)
 			forms[i] = OpenedForm{Verdict: VerdictPending}
 		}
@@ -339,7 +343,11 @@ func (r *Room) judgeFiles(ctx context.Context, s *State, b *Bid, form OpenedForm
 		} else {
 			src = &counted{SectionSource: src, count: func(n int) { p.Done += int64(n); r.setProgress(b.ID, p) }}
 		}
-		out = append(out, s.JudgeFile(b, i+1, form, half, src))
+		v := s.JudgeFile(b, i+1, form, half, src)
+		if v > FileOK && v < FileSystemFault && r.damaged(sec) {
+			v = FileSystemFault
+		}
+		out = append(out, v)
 	}
 	r.setProgress(b.ID, Progress{Step: StepFiled, Done: p.Total, Total: p.Total})
 	return out

@@ -2,11 +2,13 @@ package opening
 
 import (
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
 	"sync"
 
+	"kaibiao/crypto/seal"
 	"kaibiao/crypto/sm"
 )
 
@@ -20,8 +22,12 @@ type consentAnswer struct {
 }
 
 // lost reports whether the server has no good section 0 of a bid. Every byte is read and hashed.
-func (r *Room) lost(b *Bid) bool {
-	sec := b.Header.Sections[0]
+func (r *Room) lost(b *Bid) bool { return r.damaged(b.Header.Sections[0]) }
+
+// errDamaged says that stored bytes are not those that were accepted: no bidder is to be blamed for them.
+var errDamaged = errors.New("the stored bytes are damaged")
+
+func (r *Room) damaged(sec seal.Section) bool {
 	src, err := r.parts.Blobs.Get(sec.Root)
 	if err != nil || src.Size() != sec.Length {
 		return true

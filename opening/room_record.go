@@ -19,14 +19,19 @@ func (r *Room) AddRecordFile(ctx context.Context, f NamedFile) error {
 	if len(f.Data) > MaxRecordFile {
 		return refuse(CodeOversize, 27, "a file of %d bytes, at most %d are taken", len(f.Data), MaxRecordFile)
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.state.Record != nil {
+	r.side.Lock()
+	defer r.side.Unlock()
+	r.mu.RLock()
+	recorded := r.state.Record != nil
+	r.mu.RUnlock()
+	if recorded {
 		return refuse(CodeStage, 28, "the lot is recorded")
 	}
-	if err := r.parts.Journal.Append(ctx, Batch{Items: []Item{{ItemRecord, []byte(f.Name), f.Data}}}); err != nil {
+	if err := r.append(ctx, Batch{Items: []Item{{ItemRecord, []byte(f.Name), f.Data}}}); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.record = slices.DeleteFunc(r.record, func(o NamedFile) bool { return o.Name == f.Name })
 	r.record = append(r.record, f)
 	return nil

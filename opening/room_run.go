@@ -43,6 +43,8 @@ func (r *Room) wait(ctx context.Context, next Instant) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
+	case err := <-r.broken:
+		return err
 	case <-timer.C:
 	case <-r.wake:
 	case c := <-r.consent:
@@ -53,6 +55,21 @@ func (r *Room) wait(ctx context.Context, next Instant) error {
 		return r.filed(f)
 	}
 	return nil
+}
+
+// append makes a batch durable. One on its way is not given up because somebody's context ends; and when it fails,
+// whoever asked for it, nobody knows what the disk holds: the room stops.
+func (r *Room) append(ctx context.Context, b Batch) error {
+	err := r.parts.Journal.Append(context.WithoutCancel(ctx), b)
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("the journal: %w", err)
+	select {
+	case r.broken <- err:
+	default: // has failed before
+	}
+	return err
 }
 
 // shut refuses everybody who still waits.
@@ -140,7 +157,7 @@ func (r *Room) beginLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.parts.Journal.Append(ctx, Batch{Entries: []tlog.Entry{{Tick: 0, Slot: rec.Slot, DER: rec.Raw}}}); err != nil {
+	if err := r.append(ctx, Batch{Entries: []tlog.Entry{{Tick: 0, Slot: rec.Slot, DER: rec.Raw}}}); err != nil {
 		return err
 	}
 	r.keep(&placed{record: rec, salt: tick.Salt(rec.Slot), path: path})
@@ -198,5 +215,5 @@ func (r *Room) beAlive(ctx context.Context) error {
 		}
 	}
 	r.lastAlive = now
-	return r.parts.Journal.Append(ctx, Batch{Items: []Item{{Kind: ItemAlive, Value: writeInstant(now)}}})
+	return r.append(ctx, Batch{Items: []Item{{Kind: ItemAlive, Value: writeInstant(now)}}})
 }

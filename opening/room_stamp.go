@@ -2,7 +2,6 @@ package opening
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -66,7 +65,7 @@ func (r *Room) stamp(ctx context.Context, size uint64) bool {
 		return false
 	}
 	r.mu.RLock()
-	i, _ := slices.BinarySearchFunc(r.notes, size, func(n *tlog.Note, size uint64) int { return cmp.Compare(n.Size, size) })
+	i, _ := r.noteAt(size)
 	n, forAll, named := r.notes[i], r.isNamed(r.notes[i]), r.named[size-1]
 	have := slices.Clone(r.tokens[size])
 	r.mu.RUnlock()
@@ -108,12 +107,16 @@ func (r *Room) addToken(ctx context.Context, n *tlog.Note, tok *timestamp.Token,
 	if err := r.params.checkToken(t, n, tok, cert.ReadEvidence(pieces)); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.side.Lock()
+	defer r.side.Unlock()
+	r.mu.RLock()
 	pieces = slices.DeleteFunc(pieces, func(p []byte) bool { return r.evidence[sm.Sum(p)] != nil })
-	if err := r.parts.Journal.Append(ctx, Batch{Tokens: []Token{t}, Evidence: pieces}); err != nil {
+	r.mu.RUnlock()
+	if err := r.append(ctx, Batch{Tokens: []Token{t}, Evidence: pieces}); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for _, p := range pieces {
 		r.evidence[sm.Sum(p)] = p
 	}

@@ -142,8 +142,8 @@ func (r *Room) commit(ctx context.Context, s *sealing) (err error) {
 	if s.note, err = r.extend(s); err != nil {
 		return err
 	}
-	if err := r.parts.Journal.Append(ctx, s.batch); err != nil {
-		return fmt.Errorf("the journal: %w", err)
+	if err := r.append(ctx, s.batch); err != nil {
+		return err
 	}
 	events := len(r.events)
 	r.notes = append(r.notes, s.note)

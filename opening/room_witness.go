@@ -70,14 +70,18 @@ func (r *Room) Witness(j int, old uint64) (*WitnessRequest, <-chan struct{}, err
 // AddCosignatures adds what a custodian answered for the checkpoint of this size, durably. Of each custodian the first
 // cosignature is kept: more would only fill the note, so that others found no room.
 func (r *Room) AddCosignatures(ctx context.Context, size uint64, signatures []tlog.Signature) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	i, found := slices.BinarySearchFunc(r.notes, size, func(n *tlog.Note, size uint64) int { return cmp.Compare(n.Size, size) })
+	r.side.Lock()
+	defer r.side.Unlock()
+	r.mu.RLock()
+	i, found := r.noteAt(size)
 	if !found {
+		r.mu.RUnlock()
 		return fmt.Errorf("there is no checkpoint of size %d", size)
 	}
 	next := &tlog.Note{Checkpoint: r.notes[i].Checkpoint, Signatures: slices.Clone(r.notes[i].Signatures)}
 	all := slices.Clone(r.cosigned[size])
+	r.mu.RUnlock()
+	before := len(all)
 	for _, s := range signatures {
 		c, err := next.VerifyCosignature(s, r.params.V())
 		if err != nil {
@@ -91,14 +95,21 @@ func (r *Room) AddCosignatures(ctx context.Context, size uint64, signatures []tl
 			return err
 		}
 	}
-	if len(all) == len(r.cosigned[size]) {
+	if len(all) == before {
 		return nil
 	}
-	if err := r.parts.Journal.Append(ctx, Batch{Notes: []*tlog.Note{next}}); err != nil {
+	if err := r.append(ctx, Batch{Notes: []*tlog.Note{next}}); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.notes[i], r.cosigned[size] = next, all
 	r.touch()
 	r.signal()
 	return nil
+}
+
+// noteAt returns the place of the checkpoint of a size. r.mu is held.
+func (r *Room) noteAt(size uint64) (int, bool) {
+	return slices.BinarySearchFunc(r.notes, size, func(n *tlog.Note, size uint64) int { return cmp.Compare(n.Size, size) })
 }

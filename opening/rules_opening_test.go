@@ -116,7 +116,11 @@ func TestPhaseRules(t *testing.T) {
 		return byAgency(&opening.PhaseBody{Phase: name, Act: act})
 	}
 	running := func(b *book) { confirming(b); b.apply(phase("公布名单", opening.PhaseBegin)(b)) }
-	paused := func(b *book) { running(b); b.now += opening.Second; b.apply(phase("公布名单", opening.PhasePause)(b)) }
+	paused := func(b *book) {
+		running(b)
+		b.now += opening.Second
+		b.apply(phase("公布名单", opening.PhasePause)(b))
+	}
 	c.breaches(t, []breach{
 		{"out of order", confirming, phase("限价", opening.PhaseBegin), opening.CodeRule, 13},
 		{"another while one runs", running, phase("限价", opening.PhaseBegin), opening.CodeRule, 13},

@@ -51,8 +51,9 @@ type Journal struct {
 	mu    sync.Mutex
 	saved opening.Saved
 	proof map[sm.Hash][]byte
-	// Fail, if not nil, is asked before each batch.
-	Fail func(opening.Batch) error
+	// Fail, if not nil, is asked before each batch: what it refuses is lost. FailKept is asked after each: what it refuses
+	// is kept all the same, and nobody told.
+	Fail, FailKept func(opening.Batch) error
 }
 
 // Append implements [opening.Journal].
@@ -83,6 +84,9 @@ func (j *Journal) Append(_ context.Context, b opening.Batch) error {
 	for _, it := range b.Items {
 		j.saved.Items = slices.DeleteFunc(j.saved.Items, func(o opening.Item) bool { return o.Kind == it.Kind && bytes.Equal(o.Key, it.Key) })
 		j.saved.Items = append(j.saved.Items, it)
+	}
+	if j.FailKept != nil {
+		return j.FailKept(b)
 	}
 	return nil
 }
