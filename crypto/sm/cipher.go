@@ -35,14 +35,19 @@ func GCM(key []byte) (cipher.AEAD, error) {
 // Block returns SM4 as a block cipher with a key of 16 bytes.
 func Block(key []byte) (cipher.Block, error) { return sm4.NewCipher(key) }
 
-// Encrypt encrypts a short message to public (GM/T 0003.4) in the ASN.1 form of GM/T 0009 clause 7.2.
+// MinMessage is the length of the shortest message that [Encrypt] takes, bytes: it is for keys and secrets. The library
+// underneath makes, once in 256 times, a ciphertext of one byte that nobody can decrypt (its second try after a key stream
+// of zeros is wrong); from 16 bytes on that never happens.
+const MinMessage = 16
+
+// Encrypt encrypts a key or secret to public (GM/T 0003.4) in the ASN.1 form of GM/T 0009 clause 7.2.
 func Encrypt(public PublicKey, message []byte) ([]byte, error) {
 	p, err := public.ECDSA()
 	if err != nil {
 		return nil, err
 	}
-	if len(message) == 0 {
-		return nil, errors.New("SM2 cannot encrypt an empty message")
+	if len(message) < MinMessage {
+		return nil, fmt.Errorf("SM2 encrypts secrets of at least %d bytes here, not %d", MinMessage, len(message))
 	}
 	return sm2.EncryptASN1(rand.Reader, p, message)
 }

@@ -94,7 +94,7 @@ type sm2Cipher struct {
 func TestDecryptForms(t *testing.T) {
 	t.Parallel()
 	k := newKey(t)
-	for _, n := range []int{1, 16, 32, 33, 1000} {
+	for _, n := range []int{16, 17, 32, 33, 1000} {
 		message := bytes.Repeat([]byte{7}, n)
 		c, err := Encrypt(k.PublicKey(), message)
 		if err != nil {
@@ -113,8 +113,8 @@ func TestDecryptForms(t *testing.T) {
 			}
 		}
 	}
-	if _, err := Encrypt(k.PublicKey(), nil); err == nil {
-		t.Error("an empty message is encrypted")
+	if _, err := Encrypt(k.PublicKey(), make([]byte, MinMessage-1)); err == nil {
+		t.Error("a message that is too short is encrypted")
 	}
 }
 

