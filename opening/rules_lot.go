@@ -1,19 +1,11 @@
 package opening
 
 import (
-	"encoding/hex"
 	"slices"
 
 	"kaibiao/crypto/quorum"
 	"kaibiao/crypto/sm"
 )
-
-func hexOrNone(b []byte) string {
-	if len(b) == 0 {
-		return "none"
-	}
-	return hex.EncodeToString(b)
-}
 
 // signedBy checks that the signers are exactly: one of the agency (代理机构), and where also asks for it one supervisor
 // (监督人) if the Terms have any.
