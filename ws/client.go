@@ -115,18 +115,27 @@ func atFault(err error) bool {
 
 // ask takes a viewer's question; false if it is none.
 func (c *client) ask(message []byte) bool {
-	var q struct {
-		Type string `json:"type"`
-		ID   uint64 `json:"id"`
-	}
-	if json.Unmarshal(message, &q) != nil || q.Type != "time" || q.ID >= 1<<53 {
+	id, ok := parseQuestion(message)
+	if !ok {
 		return false
 	}
 	c.mu.Lock()
-	c.asked = &q.ID
+	c.asked = &id
 	c.mu.Unlock()
 	c.signal()
 	return true
+}
+
+// parseQuestion reads {"type":"time","id":7}, with id below 2^53.
+func parseQuestion(message []byte) (id uint64, ok bool) {
+	var q struct {
+		Type string  `json:"type"`
+		ID   *uint64 `json:"id"`
+	}
+	if json.Unmarshal(message, &q) != nil || q.Type != "time" || q.ID == nil || *q.ID >= 1<<53 {
+		return 0, false
+	}
+	return *q.ID, true
 }
 
 // write sends everything until the connection ends, and closes it.

@@ -1,6 +1,7 @@
 package ws
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -112,4 +113,43 @@ func TestShape(t *testing.T) {
 	if shape(s) == base {
 		t.Error("a verdict is no part of the shape")
 	}
+}
+
+func FuzzQuestion(f *testing.F) {
+	for _, s := range []string{"", "{}", `{"type":"time","id":7}`, `{"type":"time"}`, `{"type":"time","id":9007199254740992}`, `{"type":"time","id":1.5}`, "[" + strings.Repeat("[", 400)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, ok := parseQuestion(b)
+		if id >= 1<<53 || !ok && id != 0 {
+			t.Errorf("%q: %d %v", b, id, ok)
+		}
+		if again, ok2 := parseQuestion(fmt.Appendf(nil, `{"type":"time","id":%d}`, id)); !ok2 || again != id {
+			t.Errorf("%d is not read back", id)
+		}
+	})
+}
+
+func FuzzAddress(f *testing.F) {
+	f.Add("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "12")
+	f.Add("", "-0")
+	f.Fuzz(func(t *testing.T, anchor, seq string) {
+		if h, err := parseAnchor(anchor); err == nil && fmt.Sprintf("%x", h) != anchor {
+			t.Errorf("anchor %q", anchor)
+		}
+		if n, ok := parseSeq(seq); ok && fmt.Sprint(n) != seq {
+			t.Errorf("seq %q", seq)
+		}
+	})
+}
+
+func FuzzAgainst(f *testing.F) {
+	f.Add("82716530.18", "86420000.00")
+	f.Add("1e9", "1/3")
+	f.Fuzz(func(t *testing.T, price, ceiling string) {
+		percent, sign, ok := against(price, ceiling)
+		if ok != (percent != "") || sign < -1 || sign > 1 || strings.HasPrefix(percent, "-") {
+			t.Errorf("%q of %q: %q %d %v", price, ceiling, percent, sign, ok)
+		}
+	})
 }

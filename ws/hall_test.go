@@ -35,6 +35,15 @@ type hall struct {
 	ctx     context.Context
 	stop    context.CancelFunc
 	work    sync.WaitGroup
+	slow    time.Duration // that a look at a section takes
+}
+
+// slowBlobs takes its time, so that a bid is undecided when its tick ends.
+type slowBlobs struct{ *hall }
+
+func (s slowBlobs) Get(root sm.Hash) (opening.SectionSource, error) {
+	time.Sleep(s.slow)
+	return s.blobs.Get(root)
 }
 
 // Rooms and Room make a hall the lots of a server.
@@ -69,7 +78,7 @@ func (h *hall) run(adjust func(*ws.Parts)) {
 	h.t.Helper()
 	var err error
 	h.room, err = opening.NewRoom(h.world.Params, h.journal.Saved(), opening.Parts{
-		Trust: h.world.Trust, K: h.world.K, Journal: h.journal, Blobs: h.blobs, Signer: h.world.LogKey,
+		Trust: h.world.Trust, K: h.world.K, Journal: h.journal, Blobs: slowBlobs{h}, Signer: h.world.LogKey,
 		Revocation: h.world, Clock: time.Now,
 	})
 	if err != nil {
