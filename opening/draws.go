@@ -29,12 +29,18 @@ func (d *Draw) Run(seed sm.Hash, candidates []string) []string {
 		h := sm.H("draw value", seed[:], []byte(d.Name), sm.U32(c))
 		v := binary.BigEndian.Uint64(h[:8])
 		m := uint64(left.n)
-		if over := (-m) % m; over != 0 && v >= -over { // 2^64 mod m, in 64-bit arithmetic
+		if skips(v, m) {
 			continue
 		}
 		picked = append(picked, candidates[left.take(int(v%m))])
 	}
 	return picked
+}
+
+// skips reports whether v is among the last 2^64 mod m values, which would favour the first candidates.
+func skips(v, m uint64) bool {
+	over := (-m) % m // 2^64 mod m in 64-bit arithmetic
+	return over != 0 && v >= -over
 }
 
 // remaining is which of the indexes from 0 have not been taken, as a Fenwick tree: Terms may list so many candidates that

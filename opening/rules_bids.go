@@ -86,7 +86,7 @@ func (b *BidBody) apply(s *State, r *Record) error {
 	}
 	id := h.ID()
 	if s.byID[id] != nil {
-		return refuse(CodeDuplicate, 15, "bid %x is in the log already", id)
+		return refuse(CodeDuplicate, 15, "bid %s is in the log already", id)
 	}
 	old := s.standing[usci]
 	switch {
@@ -142,10 +142,10 @@ func (s *State) Fits(h *seal.Header, signatureLen int) error {
 func (s *State) ownStanding(id BidID, usci string) (*Bid, error) {
 	b := s.byID[id]
 	if b == nil {
-		return nil, refuse(CodeUnknownBid, 13, "there is no bid %x", id)
+		return nil, refuse(CodeUnknownBid, 13, "there is no bid %s", id)
 	}
 	if s.standing[usci] != b {
-		return nil, refuse(CodeNotStanding, 13, "bid %x is not the standing bid of the signer's firm", id)
+		return nil, refuse(CodeNotStanding, 13, "bid %s is not the standing bid of the signer's firm", id)
 	}
 	return b, nil
 }
@@ -160,7 +160,7 @@ func (b *WithdrawBody) apply(s *State, r *Record) error {
 		return err
 	}
 	if !bid.sameHolder(c, usci) {
-		return refuse(CodeOtherCA, 14, "bid %x was made with a certificate of another CA", b.Bid)
+		return refuse(CodeOtherCA, 14, "bid %s was made with a certificate of another CA", b.Bid)
 	}
 	bid.Withdrawn = true
 	delete(s.standing, usci)
@@ -192,13 +192,13 @@ func (b *ConfirmBody) apply(s *State, r *Record) error {
 	bid := s.byID[b.Bid]
 	switch {
 	case bid == nil:
-		return refuse(CodeUnknownBid, 19, "there is no bid %x", b.Bid)
+		return refuse(CodeUnknownBid, 19, "there is no bid %s", b.Bid)
 	case !bid.Standing() || bid.Excluded:
-		return refuse(CodeNotStanding, 19, "bid %x does not stand", b.Bid)
+		return refuse(CodeNotStanding, 19, "bid %s does not stand", b.Bid)
 	case bid.Confirmed:
-		return refuse(CodeDuplicate, 19, "bid %x is confirmed already", b.Bid)
+		return refuse(CodeDuplicate, 19, "bid %s is confirmed already", b.Bid)
 	case bid.Header.CheckFormHalf(b.FormHalf) != nil:
-		return refuse(CodeHalf, 19, "the form half does not fit the commitment of bid %x", b.Bid)
+		return refuse(CodeHalf, 19, "the form half does not fit the commitment of bid %s", b.Bid)
 	case s.Stage != Confirming && s.Params.Terms.Early == EarlyNo:
 		return refuse(CodeEarly, 19, "confirmations begin with the opening")
 	case s.Stage == Confirming && r.Time >= s.WindowEnd && !s.mailed(r):

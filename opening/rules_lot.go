@@ -118,10 +118,10 @@ func (b *ExcludeBody) apply(s *State, r *Record) error {
 	}
 	bid := s.byID[b.Bid]
 	if bid == nil {
-		return refuse(CodeUnknownBid, 13, "there is no bid %x", b.Bid)
+		return refuse(CodeUnknownBid, 13, "there is no bid %s", b.Bid)
 	}
 	if !bid.Standing() || bid.Excluded {
-		return refuse(CodeNotStanding, 13, "bid %x does not stand", b.Bid)
+		return refuse(CodeNotStanding, 13, "bid %s does not stand", b.Bid)
 	}
 	bid.Excluded = true
 	return nil

@@ -21,7 +21,7 @@ func (b *OpenedBody) apply(s *State, r *Record) error {
 	case s.opened == len(s.Frozen):
 		return refuse(CodeRule, 25, "all bids of FREEZE are opened already")
 	case s.Frozen[s.opened].Bid != b.Bid:
-		return refuse(CodeRule, 25, "the next bid of FREEZE is %x, not %x", s.Frozen[s.opened].Bid, b.Bid)
+		return refuse(CodeRule, 25, "the next bid of FREEZE is %s, not %s", s.Frozen[s.opened].Bid, b.Bid)
 	case s.opened > 0 && s.openedTick != r.Tick:
 		return refuse(CodeTick, 25, "all forms are published in one tick, %d", s.openedTick)
 	}
@@ -190,9 +190,9 @@ func (b *FilesBody) apply(s *State, r *Record) error {
 	bid := s.byID[b.Bid]
 	switch {
 	case bid == nil:
-		return refuse(CodeUnknownBid, 13, "there is no bid %x", b.Bid)
+		return refuse(CodeUnknownBid, 13, "there is no bid %s", b.Bid)
 	case !bid.Opened:
-		return refuse(CodeStage, 13, "bid %x has no form verdict yet", b.Bid)
+		return refuse(CodeStage, 13, "bid %s has no form verdict yet", b.Bid)
 	case len(b.Verdicts) != len(bid.Header.Sections)-1:
 		return refuse(CodeRule, 13, "%d verdicts for %d sections", len(b.Verdicts), len(bid.Header.Sections)-1)
 	}

@@ -87,6 +87,7 @@ type verification struct {
 	shelf   *cert.Shelf
 
 	state     *State
+	lastTime  Instant // of the entries so far
 	records   []*Record
 	confirms  []confirmed
 	recordRaw []byte // record.json as it must be, made just before the RECORD in force

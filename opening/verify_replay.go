@@ -47,6 +47,10 @@ func (v *verification) checkReplay() {
 func (v *verification) replay(place string, e *Entry, te tlog.Entry) error {
 	v.count(6)
 	v.count(13)
+	if e.Time <= v.lastTime { // also of entries that the rules refuse
+		v.fail(6, place, "its time is not after %s", v.lastTime)
+	}
+	v.lastTime = max(v.lastTime, e.Time)
 	rec, err := decode(v.anchorOfParams(), e, te.Tick, te.Slot, v.evidence)
 	if err != nil {
 		return err
