@@ -535,3 +535,27 @@ func TestFailuresOutsideTheWindowDoNotCount(t *testing.T) {
 		}
 	})
 }
+
+// A server that says it has taken an item but does not log it gets it again.
+func TestItemsThatTheServerSwallowsComeAgain(t *testing.T) {
+	t.Parallel()
+	inHouse(t, longWindow, func(t *testing.T, h *house) {
+		h.at(2 * time.Second)
+		h.takes(1, "a bid", bidItem(h.seal(h.firm(0, "丙公司"), "300.00")))
+		p := h.seat(1).platform
+		p.set(func(p *platform) { p.refuse = &opening.Refusal{Code: opening.CodeDuplicate} })
+		h.agent(1).Deliver(h.ctx)
+		h.bids()
+		h.open()
+		time.Sleep(2 * time.Second)
+		if ok, _ := h.agent(1).Consent(h.ctx); ok {
+			t.Error("it agrees though its item is not answered")
+		}
+		p.set(func(p *platform) { p.refuse = nil })
+		h.agent(1).Deliver(h.ctx)
+		time.Sleep(4 * time.Second)
+		if ok, missing := h.agent(1).Consent(h.ctx); !ok {
+			t.Errorf("%q", missing)
+		}
+	})
+}

@@ -634,7 +634,8 @@ func TestReplacedPriceFormIsNotKept(t *testing.T) {
 
 func TestRecordByFailMustHoldTheOwnRelease(t *testing.T) {
 	t.Parallel()
-	for _, hidden := range []bool{true, false} {
+	for _, mode := range []string{"the log leaves it out", "the log holds it", "an older pack hides the RECORD"} {
+		hidden := mode != "the log holds it"
 		synctest.Test(t, func(t *testing.T) {
 			h := newHouse(t, func(t *opening.Terms) { t.T, t.W = 2, 2 })
 			defer h.end()
@@ -647,6 +648,13 @@ func TestRecordByFailMustHoldTheOwnRelease(t *testing.T) {
 				t.Fatal(err)
 			}
 			size := h.agent(1).Size()
+			if mode == "an older pack hides the RECORD" {
+				var old bytes.Buffer
+				if err := p.Pack(h.ctx, &old); err != nil {
+					t.Fatal(err)
+				}
+				p.set(func(p *platform) { p.raw = func([]byte) []byte { return old.Bytes() } })
+			}
 			h.must(h.world.Submission(&opening.FindingBody{Outcome: opening.Fail, Reason: "托管人失联"}, h.world.Agency.Sign, h.world.Supervisor.Sign))
 			record := opening.NamedFile{Name: "record.json", Data: h.room.RecordJSON()}
 			body, err := opening.NewRecordBody([]opening.NamedFile{record})
@@ -662,7 +670,7 @@ func TestRecordByFailMustHoldTheOwnRelease(t *testing.T) {
 				t.Fatal(h.stage())
 			}
 			if cosigned := h.agent(1).Size() > size; cosigned == hidden {
-				t.Errorf("hidden %v, the RECORD was cosigned: %v", hidden, cosigned)
+				t.Errorf("%s, the RECORD was cosigned: %v", mode, cosigned)
 			}
 			if h.agent(2).Size() <= size {
 				t.Error("custodian 2, who has not released, did not cosign the RECORD")
