@@ -353,6 +353,9 @@ func ParseBody(k Kind, params sm.Hash, raw []byte) (Body, error) {
 		}
 		return &BidBody{Header: h, Raw: raw}, nil
 	}
+	if k < 0 || k >= kinds {
+		return nil, refuse(CodeMalformed, 4, "there is no %s of entries", k)
+	}
 	b := newBody(k)
 	r := der.NewReader(raw, maxEntry(k))
 	s := r.Sequence()

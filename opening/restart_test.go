@@ -137,7 +137,7 @@ func TestDownInTheWindow(t *testing.T) {
 			t.Fatalf("%d incidents", len(p.Incidents))
 		}
 		i := p.Incidents[0]
-		if d := (i.To - i.From) / opening.Second; d < 40 || d > 43 || p.WindowEnd != before+i.To-i.From {
+		if d := (i.To - i.From) / opening.Second; d < 39 || d > 43 || p.WindowEnd != before+i.To-i.From {
 			t.Errorf("down for %d s, the window's end moved by %d s", d, (p.WindowEnd-before)/opening.Second)
 		}
 		h.restart() // at once: nothing to put on record
