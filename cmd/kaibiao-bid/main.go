@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"kaibiao/cmd/internal/party"
 	"kaibiao/crypto/sm"
@@ -104,18 +105,30 @@ func (o *options) open(ctx context.Context) (*bidder.Lot, *client.Client, error)
 	return lot, c, err
 }
 
+// witnessWait is how long the custodians' cosignatures are waited for: right after a beat they are on their way.
+const witnessWait = 30 * time.Second
+
 // witnessed opens the lot and makes sure that w custodians have cosigned its log: nothing is uploaded or confirmed before.
 func (o *options) witnessed(ctx context.Context) (*bidder.Lot, *client.Client, error) {
 	lot, c, err := o.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	note, err := c.Checkpoint(ctx, lot.Anchor)
-	if err != nil {
-		return nil, nil, err
+	for end := time.Now().Add(witnessWait); ; {
+		note, err := c.Checkpoint(ctx, lot.Anchor)
+		if err != nil {
+			return nil, nil, err
+		}
+		_, err = lot.CheckCheckpoint(note)
+		if err == nil || !errors.Is(err, bidder.ErrNotWitnessed) || time.Now().After(end) {
+			return lot, c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
 	}
-	_, err = lot.CheckCheckpoint(note)
-	return lot, c, err
 }
 
 func (o *options) person(ctx context.Context) (party.Person, error) {

@@ -54,6 +54,9 @@ form.json is {"field id": "value"}.`,
 }
 
 func (o *options) sealLot(cmd *cobra.Command, f *sealFlags) (*bidder.Lot, error) {
+	if (f.params == "") != (f.trust == "") {
+		return nil, errors.New("--params 与 --trust 要一起给出 / --params and --trust go together")
+	}
 	if f.params == "" {
 		lot, _, err := o.open(cmd.Context())
 		return lot, err
@@ -73,7 +76,23 @@ func (o *options) sealLot(cmd *cobra.Command, f *sealFlags) (*bidder.Lot, error)
 	return bidder.Open(params, trust, anchor, o.insecure)
 }
 
+// outputs completes the names of what is written; nothing is overwritten, and that is said before the work is done.
+func (f *sealFlags) outputs() error {
+	if f.ticket == "" {
+		f.ticket = f.out[:len(f.out)-len(filepath.Ext(f.out))] + ".kticket"
+	}
+	for _, path := range []string{f.out, f.ticket} {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s: 已存在，不覆盖；请用 --out 另取名字 / it exists and is not overwritten: name another with --out", path)
+		}
+	}
+	return nil
+}
+
 func (o *options) seal(cmd *cobra.Command, f *sealFlags) (err error) {
+	if err := f.outputs(); err != nil {
+		return err
+	}
 	lot, err := o.sealLot(cmd, f)
 	if err != nil {
 		return err
@@ -114,9 +133,6 @@ func (o *options) sealTo(cmd *cobra.Command, lot *bidder.Lot, plan bidder.Plan, 
 	s, err := lot.Seal(cmd.Context(), plan, scratch(dir))
 	if err != nil {
 		return err
-	}
-	if f.ticket == "" {
-		f.ticket = f.out[:len(f.out)-len(filepath.Ext(f.out))] + ".kticket"
 	}
 	if err := writeNew(f.ticket, func(w io.Writer) error { _, err := w.Write(s.Ticket); return err }); err != nil {
 		return err

@@ -26,6 +26,7 @@ type sample struct {
 	out              string
 	custodians       []string
 	startIn, openFor time.Duration
+	window           time.Duration
 	bidders          int
 
 	cas        [2]*certtest.CA
@@ -60,6 +61,7 @@ For trials only: never put the test CAs' certificates into the trust folder of a
 		"四个托管人的地址，逗号分隔 / addresses of the four custodians")
 	f.DurationVar(&s.startIn, "start-in", 30*time.Second, "多久后开始接收投标 / how long until bids are taken")
 	f.DurationVar(&s.openFor, "open-for", time.Minute, "接收多久后截止 / how long from then to the deadline")
+	f.DurationVar(&s.window, "window", 20*time.Second, "确认窗口最长多久 / how long the confirm window is at most")
 	f.IntVar(&s.bidders, "bidders", 4, "投标人家数 / number of bidders")
 	if err := cmd.MarkFlagRequired("out"); err != nil {
 		panic(err)
@@ -73,8 +75,8 @@ func (s *sample) check() error {
 		return fmt.Errorf("--custodians: 需要 %d 个地址 / %d addresses are needed, %d were given", sampleCustodians, sampleCustodians, len(s.custodians))
 	case s.bidders < 1 || s.bidders > 100:
 		return errors.New("--bidders: 1 到 100 / 1 to 100")
-	case s.startIn < time.Second || s.openFor < 2*time.Second:
-		return errors.New("--start-in 至少 1s，--open-for 至少 2s / --start-in is at least 1s, --open-for at least 2s")
+	case s.startIn < time.Second || s.openFor < 2*time.Second || s.window < time.Second:
+		return errors.New("--start-in、--window 至少 1s，--open-for 至少 2s / --start-in and --window are at least 1s, --open-for at least 2s")
 	}
 	return nil
 }
@@ -246,7 +248,7 @@ func (s *sample) terms() error {
 	start := time.Now().Add(s.startIn + time.Second).Truncate(time.Second)
 	closeAt := start.Add(s.openFor.Truncate(time.Second))
 	var b bytes.Buffer
-	if err := t.Execute(&b, map[string]any{"Start": start, "Close": closeAt, "Custodians": s.custodians}); err != nil {
+	if err := t.Execute(&b, map[string]any{"Start": start, "Close": closeAt, "Window": int64(s.window / time.Second), "Custodians": s.custodians}); err != nil {
 		return err
 	}
 	if err := s.write("terms.json", b.Bytes()); err != nil {
@@ -268,7 +270,7 @@ const sampleTerms = `{
   "fineFrom": {{json .Start}},
   "close": {{json .Close}},
   "open": {{json .Close}},
-  "coarse": 1, "fine": 1, "beat": 2, "grace": 2, "window": 20,
+  "coarse": 1, "fine": 1, "beat": 2, "grace": 2, "window": {{.Window}},
   "minBids": 3, "minConfirmed": 1, "early": "allowed",
   "threshold": 2, "witnesses": 3,
   "parties": [{"role": "supervisor", "signing": "supervisor.cer"}, {"role": "tenderer", "signing": "tenderer.cer"}],

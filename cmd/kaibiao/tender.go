@@ -96,51 +96,47 @@ func (a *agent) register(ctx context.Context, code, path, limitsPath string) err
 	if err != nil {
 		return err
 	}
+	limits := limitsFile{Ceiling: file.Ceiling, Estimate: file.Estimate}
+	if limits.given() {
+		if err := limits.save(limitsPath); err != nil {
+			return err
+		}
+	}
+	id, err := a.handIn(ctx, code, p, file, limits.Salt)
+	if err != nil && limits.given() && (id == "" || client.Code(err) != "") { // not handed in, or refused: no lot has these limits
+		return errors.Join(err, os.Remove(limitsPath))
+	} else if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "草案编号（交给各托管人）/ draft id, for the custodians: %s\n", id)
+	return nil
+}
+
+// handIn uses the one-time code for a draft and hands in its signed Terms. With an error the id is that of the draft if the
+// Terms may have arrived, else empty.
+func (a *agent) handIn(ctx context.Context, code string, p party.Person, file *server.TermsFile, salt string) (id string, err error) {
 	c, err := a.client()
 	if err != nil {
-		return err
+		return "", err
 	}
 	d, err := c.NewDraft(ctx, code)
 	if err != nil {
-		return err
+		return "", err
 	}
-	limits := limitsFile{Ceiling: file.Ceiling, Estimate: file.Estimate}
-	if file.Ceiling != "" || file.Estimate != "" {
-		var s [32]byte
-		rand.Read(s[:])
-		limits.Salt = hex.EncodeToString(s[:])
-		b, err := json.MarshalIndent(limits, "", "  ")
-		if err != nil {
-			return err
-		}
-		f, err := os.OpenFile(limitsPath, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		if _, err := f.Write(b); err != nil {
-			return errors.Join(err, f.Close())
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
-			return err
-		}
-	}
-	t, err := file.Terms(d, p.Certificate, limits.Salt)
+	t, err := file.Terms(d, p.Certificate, salt)
 	if err != nil {
-		return err
+		return "", err
 	}
 	raw, err := t.Marshal()
 	if err != nil {
-		return err
+		return "", err
 	}
 	sig, err := cms.Sign(p.Key, p.Certificate, raw)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if _, err := c.PutTerms(ctx, d.ID, opening.DraftTerms{Terms: raw, Signature: sig}); err != nil {
-		return err
-	}
-	fmt.Fprintf(a.stdout, "草案编号（交给各托管人）/ draft id, for the custodians: %s\n", d.ID)
-	return nil
+	_, err = c.PutTerms(ctx, d.ID, opening.DraftTerms{Terms: raw, Signature: sig})
+	return d.ID, err
 }
 
 // limitsFile opens a commitment to limits.
@@ -148,6 +144,29 @@ type limitsFile struct {
 	Salt     string `json:"salt"`
 	Ceiling  string `json:"ceiling"`
 	Estimate string `json:"estimate"`
+}
+
+func (l *limitsFile) given() bool { return l.Ceiling != "" || l.Estimate != "" }
+
+// save makes the salt and keeps what opens the commitment in a file that must not exist, durably.
+func (l *limitsFile) save(path string) error {
+	var s [32]byte
+	rand.Read(s[:])
+	l.Salt = hex.EncodeToString(s[:])
+	b, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("%s: 已存在，可能是另一标段的；请用 --limits-file 另取名字 / it exists and may belong to another lot: name another with --limits-file", path)
+	} else if err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 func (a *agent) showDraft() *cobra.Command {

@@ -244,20 +244,19 @@ func (d *drafts) Answer(ctx context.Context, id string, j int, in opening.DraftA
 	if j < 1 || j > t.N {
 		return nil, wrong("there is no custodian %d", j)
 	}
-	if old, ok := s.Answers[j]; ok {
-		if bytes.Equal(old.E, in.E) && bytes.Equal(old.V, in.V) {
-			return d.view(id, s), nil
-		}
+	if old, ok := s.Answers[j]; ok && !(bytes.Equal(old.E, in.E) && bytes.Equal(old.V, in.V)) {
 		return nil, wrong("custodian %d has answered already", j)
+	} else if !ok {
+		if err := checkAnswer(s, t, j, in); err != nil {
+			return nil, err
+		}
+		s.Answers[j] = in
+		if err := d.save(id, s); err != nil {
+			return nil, err
+		}
 	}
-	if err := checkAnswer(s, t, j, in); err != nil {
-		return nil, err
-	}
-	s.Answers[j] = in
-	if err := d.save(id, s); err != nil {
-		return nil, err
-	}
-	if len(s.Answers) == t.N {
+	// A server that was killed between the last answer and the lot's beginning goes on when a custodian asks again.
+	if begun := s.Anchor != nil && d.server.Room(sm.Hash(*s.Anchor)) != nil; len(s.Answers) == t.N && !begun {
 		if err := d.complete(ctx, id, s, t.N); err != nil {
 			return nil, err
 		}
