@@ -28,6 +28,7 @@ import (
 // Besides the commands of testscript:
 //
 //	address VAR...            sets each to a free address host:port
+//	lead VAR                  sets VAR to how long the parties need, on this machine now, to set up a lot, like 30s
 //	spawn NAME PROGRAM ARG... starts a program that runs until the end of the script; its output is in NAME.out, NAME.err
 //	await NAME REGEXP [VAR]   waits until it has printed that, and sets VAR to the first group
 //	let VAR REGEXP            sets VAR to the first group of a match in the stdout of the command before
@@ -52,7 +53,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"address": scriptAddress, "spawn": scriptSpawn, "await": scriptAwait, "let": scriptLet, "code": scriptCode, "retry": scriptRetry,
+			"address": scriptAddress, "lead": scriptLead, "spawn": scriptSpawn, "await": scriptAwait, "let": scriptLet, "code": scriptCode, "retry": scriptRetry,
 			"stage": scriptStage, "fetch": scriptFetch, "secret": scriptSecret, "flip": scriptFlip, "json": scriptJSON,
 		},
 	})
@@ -78,6 +79,14 @@ func scriptAddress(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		ts.Setenv(name, a)
 	}
+}
+
+// scriptLead measures by making keys: setting up a lot takes at most three times as long.
+func scriptLead(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, 1)
+	began := time.Now()
+	ts.Check(ts.Exec("kaibiao", "sample", "--out", "measure"))
+	ts.Setenv(args[0], (15*time.Second + 3*time.Since(began)).Round(time.Second).String())
 }
 
 func scriptSpawn(ts *testscript.TestScript, neg bool, args []string) {

@@ -58,7 +58,7 @@ func newSite(t *testing.T, bidders int) *site {
 	s := &site{t: t, bin: bin(t), dir: t.TempDir(), ctx: lifetime(t)}
 	s.sample = filepath.Join(s.dir, "sample")
 	s.must(s.addresses())
-	s.tool("kaibiao", "sample", "--out", s.sample, "--bidders", fmt.Sprint(bidders), "--custodians", s.custodianURLs())
+	s.tool("kaibiao", "sample", "--out", s.sample, "--window", "90s", "--bidders", fmt.Sprint(bidders), "--custodians", s.custodianURLs())
 	s.start()
 	return s
 }
@@ -216,7 +216,6 @@ func (s *site) tenderAt(start, closeAt time.Time) error {
 		"close": closeAt.Format(time.RFC3339), "open": closeAt.Format(time.RFC3339)} {
 		text = regexp.MustCompile(`"`+field+`": "[^"]*"`).ReplaceAllString(text, fmt.Sprintf("%q: %q", field, v))
 	}
-	text = strings.Replace(text, `"window": 20`, `"window": 90`, 1)
 	terms := s.file(fmt.Sprintf("terms-%d.json", start.Unix()))
 	if err := os.WriteFile(terms, []byte(text), 0o600); err != nil {
 		return err
@@ -232,7 +231,10 @@ func (s *site) tenderAt(start, closeAt time.Time) error {
 		return errors.Join(err, os.Remove(s.limitsFile()))
 	}
 	s.draft = regexp.MustCompile("[0-9a-f]{32}").FindString(out)
-	return s.prepareAll(url)
+	if err := s.prepareAll(url); err != nil {
+		return err
+	}
+	return s.begins(start)
 }
 
 func (s *site) limitsFile() string { return s.file("limits.json") }
@@ -257,6 +259,17 @@ func (s *site) prepareAll(url string) error {
 	}
 	s.anchor = sm.Hash(*d.Anchor)
 	return nil
+}
+
+// begins waits until the lot's log has begun, which it must before the start.
+func (s *site) begins(start time.Time) error {
+	return poll("entry 0", func() (bool, error) {
+		events, err := s.client.Events(s.ctx, s.anchor, 0)
+		if err == nil && len(events) == 0 && time.Now().After(start.Add(5*time.Second)) {
+			return false, errors.Join(errors.New("it was too late for the start"), os.Remove(s.limitsFile()))
+		}
+		return err == nil && len(events) > 0, err
+	})
 }
 
 // await waits for a stage.
