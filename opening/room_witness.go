@@ -31,10 +31,26 @@ func (r *Room) newestNamed() *tlog.Note {
 	return nil
 }
 
+// Witnessed returns the newest checkpoint for everybody that w custodians have cosigned: whoever sees it knows that they
+// hold this log to be the lot's. Before there is one it returns the newest, nil if there is none.
+func (r *Room) Witnessed() *tlog.Note {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.failed != nil {
+		return r.failed.Note
+	}
+	for i := len(r.notes) - 1; i >= 0; i-- {
+		if n := r.notes[i]; r.isNamed(n) && len(tlog.Earliest(r.cosigned[n.Size])) >= r.params.Terms.W {
+			return n
+		}
+	}
+	return r.newestNamed()
+}
+
 // A WitnessRequest is what custodian j is asked next: to look at opened entries and to cosign a checkpoint.
 type WitnessRequest struct {
 	Add    *tlog.AddCheckpoint
-	Opened []*Receipt // EXTEND, TRUST, ABORT, CLOSE since the custodian's last checkpoint, on the same checkpoint
+	Opened []*Receipt // every EXTEND, TRUST, ABORT and CLOSE so far, on the same checkpoint: a restored custodian may have missed one
 }
 
 // Witness returns what custodian j, whose last checkpoint had size old, is to be asked next, or nil if nothing; and a
@@ -55,7 +71,7 @@ func (r *Room) Witness(j int, old uint64) (*WitnessRequest, <-chan struct{}, err
 	}
 	out := &WitnessRequest{Add: &tlog.AddCheckpoint{Old: old, Proof: proof, Note: n}}
 	for _, p := range r.placed {
-		if p.record.Kind == KindParams || !openlyLogged(p.record.Kind) || p.record.Tick < old || p.record.Tick >= n.Size {
+		if p.record.Kind == KindParams || !openlyLogged(p.record.Kind) || p.record.Tick >= n.Size {
 			continue
 		}
 		rec, err := r.receiptOn(p, n, false)

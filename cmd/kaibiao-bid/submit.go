@@ -69,6 +69,9 @@ func (o *options) submit(ctx context.Context, path string, f submitFlags) error 
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	sub := opening.Submission{Kind: opening.KindBid, Body: bid.HeaderDER, Signatures: [][]byte{bid.Signature}}
+	if f.early && lot.Params.Terms.Early == opening.EarlyNo {
+		return errors.New("本标段不接受递交时确认，请去掉 --early / this lot takes no confirmation at submission: leave --early out")
+	}
 	if err := o.withTicket(ctx, path, bid, f, &sub); err != nil {
 		return err
 	}

@@ -42,10 +42,10 @@ func (h *Holder) newAgent(ctx context.Context, c *client.Client, s *seat, p *ope
 		}
 		fellows = append(fellows, func(ctx context.Context, item opening.MailboxItem) error {
 			_, err := f.Mailbox(ctx, item)
-			return err
+			return coded(err)
 		})
 	}
-	return custodian.New(custodian.Config{Params: p, Trust: trust, Number: s.Number, V: v, Fellows: fellows,
+	return custodian.New(custodian.Config{Params: p, Trust: trust, Number: s.Number, V: v, Fellows: fellows, Dir: h.seatDir(s.Draft),
 		E:     func(ctx context.Context) (*sm.PrivateKey, error) { return h.key(ctx, s, "e") },
 		Store: &holderStore{lot: lot, epoch: epoch}, Server: &platform{c, p.Hash(), client.ByWitness(v)},
 		Clock: h.cfg.Clock, Insecure: h.cfg.Insecure, Warn: h.warnf})
@@ -89,17 +89,18 @@ func (p *platform) Pack(ctx context.Context, dst io.Writer) error {
 // Submit implements [custodian.Server]. A refusal comes back as the code that the server gave.
 func (p *platform) Submit(ctx context.Context, s opening.Submission) error {
 	_, err := p.client.Submit(ctx, p.anchor, s)
-	if code := client.Code(err); code != "" {
-		return &opening.Refusal{Code: code, Detail: err.Error()}
-	}
-	return err
+	return coded(err)
 }
 
 // PassOn implements [custodian.Server].
 func (p *platform) PassOn(ctx context.Context, item opening.MailboxItem) error {
-	err := p.client.Mailbox(ctx, p.anchor, item)
-	if client.Code(err) != "" {
-		return nil // the server has it and has decided
+	return coded(p.client.Mailbox(ctx, p.anchor, item))
+}
+
+// coded makes an answer that carries a code the [opening.Refusal] that agents decide by.
+func coded(err error) error {
+	if code := client.Code(err); code != "" {
+		return &opening.Refusal{Code: code, Detail: err.Error()}
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"kaibiao/cmd/internal/service"
 	"kaibiao/crypto/cert"
@@ -19,6 +20,8 @@ import (
 	"kaibiao/hsm"
 	"kaibiao/opening"
 	"kaibiao/opening/client"
+	"kaibiao/opening/custodian"
+	"kaibiao/timestamp/tlog"
 )
 
 // PrepareSeat is [Holder.Prepare] from another process than the one that serves the folder: that one finds the seat.
@@ -225,10 +228,29 @@ func (h *Holder) openSeat(ctx context.Context, s *seat) error {
 	if err != nil {
 		return err
 	}
+	h.askAround(ctx, c, a)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seats[s.Draft], h.agents[anchor.String()] = bound, a
 	return nil
+}
+
+// askAround tells the agent how far the server's log has come, in case this folder was restored from a backup: then it
+// cosigns nothing smaller. A server that does not answer is no reason not to begin.
+func (h *Holder) askAround(ctx context.Context, c *client.Client, a *custodian.Agent) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	text, err := c.Checkpoint(ctx, a.Anchor())
+	if err != nil {
+		return
+	}
+	note, err := tlog.ParseNote(text)
+	if err == nil {
+		err = a.Raise(ctx, note)
+	}
+	if err != nil {
+		h.warnf("the server's checkpoint: %v", err)
+	}
 }
 
 // params returns the approved Params: from the folder or, the first time, from the server.
