@@ -134,8 +134,9 @@ type Room struct {
 	record   []NamedFile
 	evidence map[sm.Hash][]byte
 	progress map[BidID]Progress
-	lastBeat uint64  // tick of FREEZE or ABORT, after which beats end; 0 before
-	failed   *Public // once the journal has failed: what was public until then
+	lastBeat uint64   // tick of FREEZE or ABORT, after which beats end; 0 before
+	lacking  *Lacking // why the custodians do not let the lot freeze, as they said last
+	failed   *Public  // once the journal has failed: what was public until then
 
 	// Only Run's goroutine uses what follows.
 	stamps    chan uint64

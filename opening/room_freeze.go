@@ -76,6 +76,7 @@ func (r *Room) askToFreeze(ctx context.Context, bids []*Bid) consentAnswer {
 
 // consented queues FREEZE when w custodians miss nothing.
 func (r *Room) consented(c consentAnswer) {
+	r.lacks(c)
 	if c.err != nil {
 		r.askNext = r.now() + freezeAgain
 		delete(r.busy, "freeze")
@@ -90,5 +91,18 @@ func (r *Room) consented(c consentAnswer) {
 	r.whole = c.whole
 	if err := r.own(r.again("freeze"), &FreezeBody{}); err != nil {
 		delete(r.busy, "freeze")
+	}
+}
+
+// lacks tells everybody for whom FREEZE waits.
+func (r *Room) lacks(c consentAnswer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	old := r.lacking
+	if r.lacking = nil; c.err == nil && c.agreed < r.params.Terms.W {
+		r.lacking = &Lacking{Agreed: c.agreed, Missing: c.missing}
+	}
+	if old != nil || r.lacking != nil {
+		r.touch()
 	}
 }

@@ -30,6 +30,13 @@ type Public struct {
 	AllOpened   bool
 	Recorded    bool
 	AbortReason string
+	Lacking     *Lacking // while fewer than w custodians agree to FREEZE; else nil
+}
+
+// Lacking is what the custodians answered when the lot could have frozen.
+type Lacking struct {
+	Agreed  int
+	Missing []string // who does not answer, and what the others miss; texts of others
 }
 
 // PublicBid is a row of the table. Form is nil until all forms are opened, and for a bid that is not valid.
@@ -71,6 +78,9 @@ func (r *Room) public(now Instant) Public {
 		return p
 	}
 	p.AllOpened = s.AllOpened()
+	if p.Stage == Confirming {
+		p.Lacking = r.lacking
+	}
 	p.Limits, p.Incidents, p.Draws, p.Findings = s.Limits, slices.Clone(s.Incidents), cloneMap(s.DrawResults), cloneMap(s.Findings)
 	p.Phases = slices.Clone(s.Phases)
 	for _, o := range s.Objections {

@@ -2,7 +2,6 @@ package opening
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 
 	"kaibiao/crypto/der"
@@ -291,7 +290,7 @@ func (p *Public) StateJSON(params *Params) *LotState {
 	for _, o := range p.Objections {
 		out.Objections = append(out.Objections, o.json())
 	}
-	out.Waiting = p.waiting(t)
+	out.Waiting = p.waiting(t, out.Cosigned)
 	return out
 }
 
@@ -346,36 +345,6 @@ func (o *Objection) json() LotObjection {
 		out.Reply = o.Reply.Text
 	}
 	return out
-}
-
-// waiting says what the lot waits for, if it waits for somebody.
-func (p *Public) waiting(t *Terms) string {
-	switch {
-	case p.Stage == Closed && p.Now >= p.Open:
-		return "等待代理机构启动开标 / waiting for the agency to start the opening"
-	case p.Stage == Confirming && p.Now >= p.WindowEnd:
-		return "确认窗口已结束，等待冻结 / the window is over, waiting for FREEZE"
-	case p.Stage == Frozen:
-		var missing []int
-		for j := 1; j <= t.N; j++ {
-			if !contains(p.Releases, j) {
-				missing = append(missing, j)
-			}
-		}
-		list, _ := json.Marshal(missing)
-		return fmt.Sprintf("等待托管人释放密钥：已有 %d，需要 %d，未到 %s / waiting for custodians' keys: %d of %d, missing %s",
-			len(p.Releases), t.T, list, len(p.Releases), t.T, list)
-	}
-	return ""
-}
-
-func contains(list []int, v int) bool {
-	for _, x := range list {
-		if x == v {
-			return true
-		}
-	}
-	return false
 }
 
 // Keys reads the answer.

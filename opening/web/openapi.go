@@ -37,7 +37,7 @@ func (s *site) rawCalls() []rawCall {
 		{method: "GET", path: "/openapi.json", id: "openapi", summary: "This description", gives: "application/json", handler: s.openapi},
 		{method: "GET", path: lot + "/params", id: "params", summary: "The Params, DER; their hash is the anchor", gives: bytesType, handler: s.ofLot(s.params)},
 		{method: "GET", path: lot + "/trust", id: "trust", summary: "The trust file that the Params name, DER", gives: bytesType, handler: s.ofLot(s.trust)},
-		{method: "GET", path: lot + "/checkpoint", id: "checkpoint", summary: "The newest checkpoint for everybody, a signed note", gives: textType, handler: s.ofLot(s.checkpoint)},
+		{method: "GET", path: lot + "/checkpoint", id: "checkpoint", summary: "The newest checkpoint for everybody that enough custodians have cosigned, before there is one the newest; a signed note", gives: textType, handler: s.ofLot(s.checkpoint)},
 		{method: "GET", path: lot + "/receipts/{body}", id: "receipt", summary: "The receipt for the entry whose body has this SM3", gives: textType,
 			params: []*huma.Param{form}, handler: s.ofLot(s.receipt)},
 		{method: "GET", path: lot + "/record.json", id: "recordJSON", summary: "The opening record as JSON, once all forms are opened", gives: "application/json", handler: s.ofLot(s.recordJSON)},

@@ -85,11 +85,11 @@ func (s *site) draftTrust(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *site) checkpoint(w http.ResponseWriter, _ *http.Request, room *opening.Room) error {
-	p := room.Public()
-	if p.Note == nil {
+	n := room.Witnessed()
+	if n == nil {
 		return newProblem(CodeNoCheckpoint, "")
 	}
-	return send(w, textType, p.Note.Marshal())
+	return send(w, textType, n.Marshal())
 }
 
 func (s *site) receipt(w http.ResponseWriter, r *http.Request, room *opening.Room) error {
