@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ type hall struct {
 	room    *opening.Room
 	ctx     context.Context
 	stop    context.CancelFunc
+	gone    sync.WaitGroup // the witness
 	done    chan error
 	cosign  []int // custodians that answer
 	consent opening.Consenter
@@ -73,7 +75,7 @@ func (h *hall) run() {
 	h.done = make(chan error, 1)
 	ctx, room, done := h.ctx, h.room, h.done
 	go func() { done <- room.Run(ctx) }()
-	go h.witness(ctx, room)
+	h.gone.Go(func() { h.witness(ctx, room) })
 }
 
 // witness has the custodians cosign what the room asks for, until ctx ends or the journal fails.
@@ -121,6 +123,7 @@ func (h *hall) restartWith(change func()) {
 	h.t.Helper()
 	h.stop()
 	<-h.done
+	h.gone.Wait()
 	change()
 	h.run()
 }

@@ -1,6 +1,7 @@
 package opening_test
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"kaibiao/opening"
+	"kaibiao/opening/openingtest"
 	"kaibiao/timestamp/tlog"
 )
 
@@ -201,9 +203,19 @@ func TestDamagedJournal(t *testing.T) {
 // What is ahead of the disk is told nobody.
 func TestFailedJournalShowsNothing(t *testing.T) {
 	held(t, nil, func(h *hall) {
+		var bad atomic.Bool
+		h.restartWith(func() {
+			h.cosign = nil // what they would wait for never comes
+			h.journal.Fail = func(opening.Batch) error {
+				if bad.Load() {
+					return errDisk
+				}
+				return nil
+			}
+		})
 		h.bid(h.seal(h.firm(0, "甲公司"), "100.00"))
 		h.awaits("the deadline", func(p opening.Public) bool { return p.Now >= p.Close-opening.Second/2 })
-		h.journal.Fail = func(opening.Batch) error { return errDisk }
+		bad.Store(true)
 		time.Sleep(5 * time.Second)
 		p := h.room.Public()
 		if p.Stage != opening.Accepting || p.Count != -1 {
@@ -217,7 +229,37 @@ func TestFailedJournalShowsNothing(t *testing.T) {
 		} else {
 			h.done <- err
 		}
-		h.restartWith(func() { h.journal.Fail = nil })
+		h.restartWith(func() { bad.Store(false) })
 		h.awaits("CLOSE", func(p opening.Public) bool { return p.Stage == opening.Closed })
+	})
+}
+
+// A journal from an old backup: custodians know a larger log, and nothing is signed that would contradict it.
+func TestOldBackup(t *testing.T) {
+	held(t, nil, func(h *hall) {
+		h.at(3 * time.Second)
+		backup := h.journal.Saved()
+		h.bid(h.seal(h.firm(0, "甲公司"), "100.00"))
+		h.at(7 * time.Second)
+		size := h.room.Public().Size
+		for _, x := range []struct {
+			sizes []uint64
+			want  error
+		}{{[]uint64{size, size, 0, size}, opening.ErrBehind}, {[]uint64{1 << 40, 0}, context.DeadlineExceeded}, {nil, context.DeadlineExceeded}} {
+			ctx, stop := context.WithTimeout(h.ctx, 100*time.Millisecond)
+			kept := &openingtest.Journal{}
+			room := must(opening.NewRoom(h.world.Params, backup, opening.Parts{Trust: h.world.Trust, K: h.world.K, Journal: kept,
+				Blobs: h.store, Signer: h.world.LogKey, Clock: time.Now, Sizes: func(context.Context) []uint64 { return x.sizes }}))
+			if err := room.Run(ctx); !errors.Is(err, x.want) {
+				t.Errorf("sizes %v: %v, want %v", x.sizes, err, x.want)
+			}
+			if n := len(kept.Saved().Notes); (n == 0) != (x.want == opening.ErrBehind) {
+				t.Errorf("sizes %v: %d checkpoints were signed", x.sizes, n)
+			}
+			if _, err := room.Submit(ctx, opening.Submission{Kind: opening.KindBid}); !errors.Is(err, opening.ErrStopped) {
+				t.Errorf("a room that is behind: %v", err)
+			}
+			stop()
+		}
 	})
 }

@@ -77,7 +77,10 @@ type Parts struct {
 	Stamper    Stamper
 	Revocation Revocation
 	Consenter  Consenter
-	Clock      func() time.Time
+	// Sizes, if not nil, asks the custodians when [Room.Run] begins for the largest size of the log that each has seen; who
+	// does not answer is left out. If t of them have seen more than is kept here, Run returns [ErrBehind].
+	Sizes func(ctx context.Context) []uint64
+	Clock func() time.Time
 	// ClockOff, if not nil, says that the server's clock is more than 5 s off: bids are accepted and logged, nothing is
 	// stamped or opened.
 	ClockOff func() bool
@@ -166,6 +169,10 @@ type placed struct {
 
 // ErrStopped says that the room does not run: nothing was accepted.
 var ErrStopped = errors.New("the opening room does not run")
+
+// ErrBehind says that custodians have seen more of the log than is kept here: the journal was restored from an old backup,
+// and going on would fork the log. The lot can be read; nothing is accepted until the journal is refilled.
+var ErrBehind = errors.New("the journal is behind what the custodians have seen of the log: refill it from a newer backup")
 
 // NewRoom returns the room of a lot from what its journal kept: the same replay that a verifier does. A lot without
 // entries gets its entry 0, made durable by [Room.Run] before anything else. Params and trust file must have passed

@@ -90,11 +90,37 @@ func (r *Room) shut(err error) {
 
 // begin makes entry 0 durable, and on a restart logs the time that the server was down.
 func (r *Room) begin(ctx context.Context) error {
+	if err := r.checkSizes(ctx); err != nil {
+		return err
+	}
 	if len(r.placed) == 0 {
 		return r.beginLog(ctx)
 	}
 	if r.inCeremony() && r.lastAlive != 0 {
 		r.wasDown("平台停机后恢复 / the platform was down and has come back")
+	}
+	return nil
+}
+
+// checkSizes is done before anything is signed. One custodian alone could say any number; of t one is honest.
+func (r *Room) checkSizes(ctx context.Context) error {
+	if r.parts.Sizes == nil {
+		return nil
+	}
+	r.mu.RLock()
+	own := r.log.Size()
+	r.mu.RUnlock()
+	ahead := 0
+	for _, size := range r.parts.Sizes(ctx) {
+		if size > own {
+			ahead++
+		}
+	}
+	if ahead > 0 {
+		r.parts.Warn("%d custodians have seen a larger log than is kept here, %d ticks", ahead, own)
+	}
+	if ahead >= r.params.Terms.T {
+		return ErrBehind
 	}
 	return nil
 }
