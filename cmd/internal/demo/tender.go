@@ -175,7 +175,7 @@ func (s *show) makeTerms(d *opening.LotDraft, lead time.Duration) (*opening.Term
 	if err != nil {
 		return nil, err
 	}
-	start := opening.InstantOf(time.Now().Add(leadTime + s.keyTime()).Truncate(time.Second))
+	start := opening.InstantOf(time.Now().Add(lead).Truncate(time.Second))
 	closeAt := start + opening.Instant(openFor/time.Microsecond)
 	rand.Read(s.people.salt[:])
 	limits := opening.LimitsCommitment(s.people.salt[:], ceiling, "")
