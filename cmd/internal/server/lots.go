@@ -41,7 +41,6 @@ type lot struct {
 	room       *opening.Room
 	custodians []*keyHolder
 	clock      skew
-	restored   bool // from the journal: custodians may have seen more of its log
 }
 
 // keyHolder is one of a lot's key holders as the server sees it.
@@ -135,7 +134,7 @@ func (l *lots) open(ctx context.Context, jl *journal.Lot, restored bool) error {
 
 func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, restored bool, parts opening.Parts) error {
 	s := l.server
-	one := &lot{restored: restored}
+	one := &lot{}
 	parts.Blobs, parts.Revocation, parts.Clock, parts.Warn = blobs{s.blobs}, s.revocation, s.cfg.Clock, s.warn(p)
 	one.clock.now = s.cfg.Clock
 	parts.ClockOff = func() bool { return s.clockOff() || one.clock.off() }
@@ -147,6 +146,9 @@ func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, 
 		one.custodians = append(one.custodians, &keyHolder{number: i + 1, client: c})
 	}
 	parts.Consenter = &consenter{one}
+	if restored { // custodians may have seen more of the log than a restored backup holds
+		parts.Sizes = one.sizes
+	}
 	if st := s.stamperFor(&p.Terms); st != nil {
 		parts.Stamper = st
 	}
@@ -172,13 +174,6 @@ func (l *lots) add(ctx context.Context, p *opening.Params, saved opening.Saved, 
 // keep runs a lot until ctx ends. A room whose journal failed is not tried again: what it acknowledged is durable, and
 // what it knows may be ahead of the disk.
 func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
-	if seen := o.largestSeen(ctx); o.room.Behind(seen) {
-		o.room.ReadOnly(fmt.Sprintf("a custodian has seen a log of size %d, this server's was restored from an older backup", seen))
-		warn("READ-ONLY: custodians have seen a log of size %d, this server's is smaller: it was restored from an old backup "+
-			"and would fork the log. Restore a newer one; bidders can use the custodians' mailboxes meanwhile", seen)
-		<-ctx.Done()
-		return
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for _, c := range o.custodians {
@@ -189,29 +184,26 @@ func (o *lot) keep(ctx context.Context, warn func(string, ...any)) {
 	}
 }
 
-// largestSeen asks all custodians how far they have seen the log grow. Those that do not answer at once do not count: the
-// server that asks them to cosign later finds out then.
-func (o *lot) largestSeen(ctx context.Context) uint64 {
-	if !o.restored {
-		return 0
-	}
+// sizes asks all custodians how far they have seen the log grow. Those that do not answer at once do not count: a server
+// that asks them to cosign later finds out then.
+func (o *lot) sizes(ctx context.Context) []uint64 {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	sizes := make(chan uint64, len(o.custodians))
+	answers := make(chan uint64, len(o.custodians))
 	for _, c := range o.custodians {
 		go func() {
 			n, err := c.client.Size(ctx)
 			if err != nil {
 				n = 0
 			}
-			sizes <- n
+			answers <- n
 		}()
 	}
-	var seen uint64
+	var out []uint64
 	for range o.custodians {
-		seen = max(seen, <-sizes)
+		out = append(out, <-answers)
 	}
-	return seen
+	return out
 }
 
 // witness asks the custodian to cosign whatever is new, for as long as ctx runs. A custodian that does not answer is
