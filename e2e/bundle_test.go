@@ -24,7 +24,7 @@ func from(ip net.IP) *http.Client {
 func TestBundlesWhileTheLotLives(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 3)
-	s.tender(12 * time.Second)
+	s.tender(15 * time.Second)
 	bids := []*bid{s.seal(1, 0, opening.BidID{}), s.seal(2, 1000, opening.BidID{}), s.seal(3, 0, opening.BidID{})}
 	s.witnessed()
 	s.each(bids, func(b *bid) error { return s.submit(b, false) })

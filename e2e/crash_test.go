@@ -1,6 +1,10 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -83,4 +87,80 @@ func (s *site) expectVerdicts(bids []*bid) {
 			s.t.Errorf("bid %s is not opened:\n%s", b.ID(), text(st.Bids))
 		}
 	}
+}
+
+// TestServerKilledAgainAndAgain kills the server at random moments of whole lots, while everybody acts: every receipt that
+// was handed out must be in the archive, and every lot must come to its end. Only with -long (make crash).
+func TestServerKilledAgainAndAgain(t *testing.T) {
+	if !*long {
+		t.Skip("the long form: -long")
+	}
+	t.Parallel()
+	for round := range 6 {
+		t.Run(fmt.Sprint(round), func(t *testing.T) {
+			s := newSite(t, 8)
+			s.tender(40 * time.Second)
+			var bids []*bid
+			for n := range 8 {
+				bids = append(bids, s.seal(n+1, rand.Int64N(4<<20), opening.BidID{}))
+			}
+			s.witnessed()
+			stop := s.killing(2 * time.Second)
+			s.each(bids, func(b *bid) error { return s.submit(b, rand.IntN(2) == 0) })
+			s.each(bids, s.secondReceipt)
+			s.await(opening.Closed.String())
+			s.must(s.put(&opening.OpenBody{}, "agency"))
+			s.phase("公布名单", s.limits)
+			s.each(bids, s.confirmAgain)
+			s.await(opening.Frozen.String())
+			s.approve(1 + rand.IntN(2))
+			s.approve(3 + rand.IntN(2))
+			s.await(opened)
+			stop() // what follows are single calls of programs that give up when the server is down
+			s.finish(bids)
+			s.audit()
+			s.expectVerdicts(bids)
+		})
+	}
+}
+
+// confirmAgain confirms a bid that may have been confirmed with its submission.
+func (s *site) confirmAgain(b *bid) error {
+	for _, row := range s.state().Bids {
+		if opening.BidID(row.ID) == b.ID() && row.Confirmed {
+			return nil
+		}
+	}
+	return s.confirm(b)
+}
+
+// killing kills the server and starts it again, at random moments up to most apart, until the function that it returns is
+// called.
+func (s *site) killing(most time.Duration) (stop func()) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for n := 0; ; n++ {
+			select {
+			case <-ctx.Done():
+				s.t.Logf("killed %d times", n)
+				return
+			case <-time.After(200*time.Millisecond + rand.N(most)):
+			}
+			s.server.kill()
+			p, err := spawn(s.ctx, s.bin, s.dir, "kaibiao", s.serverArgs()...)
+			if err != nil {
+				s.t.Error(err)
+				return
+			}
+			s.mu.Lock()
+			s.server, s.started = p, append(s.started, p)
+			s.mu.Unlock()
+			if _, err := p.await("one-time code"); err != nil {
+				s.t.Error(err)
+				return
+			}
+		}
+	})
+	return func() { cancel(); wg.Wait() }
 }

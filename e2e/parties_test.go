@@ -33,6 +33,11 @@ func (p party) identity() bidder.Identity {
 // party opens a key file of the sample.
 func (s *site) party(who string) party {
 	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p, ok := s.parties[who]; ok {
+		return p
+	}
 	pin, err := hsm.ParsePIN(s.pin, nil)
 	s.must(err)
 	c, err := hsm.ReadFile(s.ctx, s.file(who+".pfx"), pin)
@@ -42,6 +47,7 @@ func (s *site) party(who string) party {
 	s.must(err)
 	p.encrypt, err = c.Encryption()
 	s.must(err)
+	s.parties[who] = p
 	return p
 }
 

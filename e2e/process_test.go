@@ -11,13 +11,12 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
 
 // patience is how long anything that must happen may take on a machine that has much else to do.
-const patience = 2 * time.Minute
+const patience = 3 * time.Minute
 
 // transcript is what a process printed. Safe for concurrent use.
 type transcript struct {
@@ -85,18 +84,6 @@ func (p *process) await(pattern string) ([]string, error) {
 func (p *process) kill() {
 	p.cmd.Process.Kill()
 	<-p.ended
-}
-
-// stop asks it to end, and returns its exit code.
-func (p *process) stop() (int, error) {
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-p.ended:
-		return p.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(patience):
-		p.kill()
-		return 0, fmt.Errorf("it did not end in %s", patience)
-	}
 }
 
 // lifetime ends before the test binary is stopped for taking too long, so that no process outlives it.

@@ -89,7 +89,7 @@ type view struct {
 }
 
 func viewOf(t *testing.T, bids int) *view {
-	s := newSite(t, 12)
+	s := newSite(t, max(1, bids))
 	v := &view{site: s, seen: map[string]map[string]bool{"answer": {}, "frame": {}, "print": {}}}
 	s.tender(30 * time.Second)
 	plans := s.planAll(bids)

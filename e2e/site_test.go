@@ -32,6 +32,7 @@ type site struct {
 	sample  string // certificates, keys, Terms
 	pin     string
 	extra   []string // arguments of the platform
+	slow    float64  // how many times longer than on an idle machine things take
 	address struct {
 		platform, metrics string
 		custodians        [4]string
@@ -42,6 +43,7 @@ type site struct {
 	lot    *bidder.Lot
 
 	mu       sync.Mutex // guards what follows
+	parties  map[string]party
 	server   *process
 	seats    [4]*process
 	started  []*process // all there ever were
@@ -51,14 +53,15 @@ type site struct {
 	stage    string
 }
 
-// newSite makes a site and starts its programs. sample is a folder made by [makeSample] for these custodians' addresses, or
-// empty.
+// newSite makes a site for so many bidders and starts its programs.
 func newSite(t *testing.T, bidders int) *site {
 	t.Helper()
-	s := &site{t: t, bin: bin(t), dir: t.TempDir(), ctx: lifetime(t)}
+	s := &site{t: t, bin: bin(t), dir: t.TempDir(), ctx: lifetime(t), parties: map[string]party{}}
 	s.sample = filepath.Join(s.dir, "sample")
 	s.must(s.addresses())
+	began := time.Now()
 	s.tool("kaibiao", "sample", "--out", s.sample, "--window", "90s", "--bidders", fmt.Sprint(bidders), "--custodians", s.custodianURLs())
+	s.slow = min(3, max(1, time.Since(began).Seconds()/4))
 	s.start()
 	return s
 }
@@ -138,9 +141,13 @@ func (s *site) run(program string, args ...string) *process {
 
 func (s *site) startServer() {
 	s.t.Helper()
-	s.server = s.run("kaibiao", append([]string{"serve", "--dir", "data", "--listen", s.address.platform, "--metrics", s.address.metrics}, s.extra...)...)
+	s.server = s.run("kaibiao", s.serverArgs()...)
 	_, err := s.server.await("one-time code: ([0-9a-f]+)")
 	s.must(err)
+}
+
+func (s *site) serverArgs() []string {
+	return append([]string{"serve", "--dir", "data", "--listen", s.address.platform, "--metrics", s.address.metrics}, s.extra...)
 }
 
 // startCustodian starts custodian j, from 1.
@@ -184,11 +191,12 @@ func (s *site) key(who string) []string {
 	return []string{"--key", "file:" + s.file(who+".pfx"), "--key-pin", s.pin}
 }
 
-// tender sets up the lot, open for bids for so long, with a confirm window that is over when all have confirmed. If
-// the machine is too slow for the custodians to answer before the start it is done again with more time.
+// tender sets up the lot, open for bids for so long, longer on a machine that is busy, with a confirm window that is over
+// when all have confirmed. If the machine is too slow for the custodians to answer before the start it is done again with more time.
 func (s *site) tender(openFor time.Duration) {
 	s.t.Helper()
-	for lead := 12 * time.Second; ; lead *= 2 {
+	openFor = time.Duration(float64(openFor) * s.slow).Round(time.Second)
+	for lead := time.Duration(s.slow * 12e9); ; lead *= 2 {
 		start := time.Now().Add(lead).Truncate(time.Second)
 		if err := s.tenderAt(start, start.Add(openFor)); err == nil {
 			break
