@@ -14,7 +14,7 @@ PURE := ./crypto/... ./timestamp ./timestamp/tlog ./opening ./opening/bidder
 FUZZTIME ?= 60s
 PARALLEL ?= 1
 
-.PHONY: help test tools fmt vet static wasm unit demo build fuzz clean
+.PHONY: help test tools fmt vet static wasm unit process demo build fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -46,8 +46,16 @@ static:
 wasm: ## the packages that a browser will run, as a browser sees them
 	GOOS=js GOARCH=wasm $(GO) vet $(PURE)
 
+# Tests of whole systems run by the clock: they run after the others, two at a time. The two that need a machine for
+# themselves are in `make process`.
+ALONE := TestNoSecretIsPrinted|TestNothingTellsOfBidsAcrossProcesses
+
 unit: ## all tests, with the race detector
-	$(GO) test -race -p 2 -timeout 20m ./...
+	$(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -v '/e2e$$')
+	$(GO) test -count=1 -parallel 2 -timeout 40m -skip '$(ALONE)' ./e2e
+
+process: ## the tests across processes that need a machine for themselves
+	$(GO) test -count=1 -parallel 1 -timeout 40m -run '$(ALONE)' -v ./e2e
 
 demo: ## a whole opening on this machine
 	$(GO) run ./cmd/kaibiao demo
