@@ -5,8 +5,10 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -122,7 +124,8 @@ func (s *site) persist(what string, do func() error) error {
 	var answer error
 	if err := poll(what, func() (bool, error) {
 		err := do()
-		if err == nil || client.Code(err) != "" && client.Code(err) != opening.CodeOverloaded && client.Code(err) != opening.CodeReadOnly {
+		var refused *client.Refused
+		if err == nil || errors.As(err, &refused) && refused.Status != http.StatusServiceUnavailable {
 			answer = err
 			return true, nil
 		}
