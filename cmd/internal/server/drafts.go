@@ -301,6 +301,12 @@ func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) 
 	if err := p.Check(trust, d.server.cfg.Insecure); err != nil {
 		return wrong("%v", err)
 	}
+	// Unsealing the log key takes long on a busy machine, so it comes before the time is looked at.
+	logKey := "file:" + d.key(id)
+	signer, err := d.server.openKey(ctx, logKey)
+	if err != nil {
+		return err
+	}
 	if p.Terms.Start < opening.InstantOf(d.server.cfg.Clock())+minLead {
 		return &opening.Refusal{Code: opening.CodeLate, Check: 3, Detail: fmt.Sprintf("the custodians have answered too late: "+
 			"the lot starts at %s. Begin another draft with a later start", p.Terms.Start)}
@@ -310,5 +316,5 @@ func (d *drafts) complete(ctx context.Context, id string, s *savedDraft, n int) 
 	if err := d.save(id, s); err != nil {
 		return err
 	}
-	return d.server.lots.begin(ctx, p, trust, "file:"+d.key(id))
+	return d.server.lots.begin(ctx, p, trust, logKey, signer)
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto"
 
 	"errors"
 	"fmt"
@@ -78,7 +79,7 @@ func (l *lots) restore(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := l.open(ctx, jl, true); err != nil {
+		if err := l.open(ctx, jl, nil); err != nil {
 			return fmt.Errorf("lot %x: %w", name, err)
 		}
 	}
@@ -86,7 +87,7 @@ func (l *lots) restore(ctx context.Context) error {
 }
 
 // begin makes a new lot durable and opens its room.
-func (l *lots) begin(ctx context.Context, p *opening.Params, trust *cert.Trust, logKey string) error {
+func (l *lots) begin(ctx context.Context, p *opening.Params, trust *cert.Trust, logKey string, signer crypto.Signer) error {
 	var k tlog.Key
 	randomBytes(k[:])
 	first := journal.Batch{Items: []journal.Item{
@@ -98,10 +99,12 @@ func (l *lots) begin(ctx context.Context, p *opening.Params, trust *cert.Trust, 
 	} else if err != nil {
 		return err
 	}
-	return l.open(ctx, jl, false)
+	return l.open(ctx, jl, signer)
 }
 
-func (l *lots) open(ctx context.Context, jl *journal.Lot, restored bool) error {
+// open opens the room of a lot in the journal. key is the log key of a lot that has just been set up, whose start is near;
+// nil: the lot was there before, and its key is unsealed.
+func (l *lots) open(ctx context.Context, jl *journal.Lot, key crypto.Signer) error {
 	get := func(kind string) []byte {
 		b, err := jl.Item(kind, nil)
 		if err != nil {
@@ -121,9 +124,11 @@ func (l *lots) open(ctx context.Context, jl *journal.Lot, restored bool) error {
 	if len(k) != 32 {
 		return errors.New("its blinding key is missing from the journal")
 	}
-	key, err := l.server.openKey(ctx, string(get(itemLogKey)))
-	if err != nil {
-		return err
+	restored := key == nil
+	if restored {
+		if key, err = l.server.openKey(ctx, string(get(itemLogKey))); err != nil {
+			return err
+		}
 	}
 	j, saved, err := openJournal(ctx, jl)
 	if err != nil {
